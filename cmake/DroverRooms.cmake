@@ -99,6 +99,24 @@ function(drover_test)
   if(A_SERIAL)
     set_tests_properties(${A_NAME} PROPERTIES RUN_SERIAL ON)
   endif()
+  if(A_LABEL MATCHES "^(unit|golden)$")
+    set_property(GLOBAL APPEND PROPERTY DROVER_SANITIZED_TESTS ${A_NAME}_test)
+  endif()
+endfunction()
+
+# drover_python_test(NAME survival LABEL restart SCRIPT survival_test.py TIMEOUT 300 [SERIAL]): drives the built
+# binaries from outside. Not under sanitizers: what they cover there, the unit tests do.
+function(drover_python_test)
+  cmake_parse_arguments(A "SERIAL" "NAME;LABEL;SCRIPT;TIMEOUT" "" ${ARGN})
+  if(DROVER_SANITIZE)
+    return()
+  endif()
+  add_test(NAME ${A_NAME} COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/${A_SCRIPT})
+  set_tests_properties(${A_NAME} PROPERTIES LABELS ${A_LABEL} TIMEOUT ${A_TIMEOUT} SKIP_RETURN_CODE 77
+    ENVIRONMENT "DROVER_BUILD_DIR=${CMAKE_BINARY_DIR};DROVER_SOURCE_DIR=${CMAKE_SOURCE_DIR};PYTHONDONTWRITEBYTECODE=1;PYTHONUNBUFFERED=1")
+  if(A_SERIAL)
+    set_tests_properties(${A_NAME} PROPERTIES RUN_SERIAL ON)
+  endif()
 endfunction()
 
 # drover_plugin(NAME drover-driver-exec ROOM drivers SRCS main.cpp exec_driver.cpp DEPS plugin-sdk): one plugin binary.

@@ -20,8 +20,9 @@ int64_t mono_now() {
 Result<int64_t> parse_duration(std::string_view text) {
     const std::string_view whole = text;
     auto bad = [&](std::string_view why) {
-        return make_error(Code::InvalidArgument, "invalid duration \"{}\": {} (expected for example \"30s\" or \"1h30m\")",
-                          whole, why);
+        return make_error(Code::InvalidArgument,
+                          "invalid duration \"{}\": {} (expected for example \"30s\" or \"1h30m\")", whole,
+                          why);
     };
     bool negative = false;
     if (!text.empty() && (text[0] == '-' || text[0] == '+')) {
@@ -55,18 +56,27 @@ Result<int64_t> parse_duration(std::string_view text) {
         }
         if (digits == 0) return bad("a number is missing");
         size_t unit_len = 0;
-        while (unit_len < text.size() && text[unit_len] != '.' && !(text[unit_len] >= '0' && text[unit_len] <= '9'))
+        while (unit_len < text.size() && text[unit_len] != '.' &&
+               !(text[unit_len] >= '0' && text[unit_len] <= '9'))
             ++unit_len;
         std::string_view unit = text.substr(0, unit_len);
         int64_t factor = 0;
-        if (unit == "ns") factor = kNanosecond;
-        else if (unit == "us" || unit == "\u00b5s" || unit == "\u03bcs") factor = kMicrosecond;
-        else if (unit == "ms") factor = kMillisecond;
-        else if (unit == "s") factor = kSecond;
-        else if (unit == "m") factor = kMinute;
-        else if (unit == "h") factor = kHour;
-        else if (unit.empty()) return bad("missing unit");
-        else return bad(fmt::format("unknown unit \"{}\"", unit));
+        if (unit == "ns")
+            factor = kNanosecond;
+        else if (unit == "us" || unit == "\u00b5s" || unit == "\u03bcs")
+            factor = kMicrosecond;
+        else if (unit == "ms")
+            factor = kMillisecond;
+        else if (unit == "s")
+            factor = kSecond;
+        else if (unit == "m")
+            factor = kMinute;
+        else if (unit == "h")
+            factor = kHour;
+        else if (unit.empty())
+            return bad("missing unit");
+        else
+            return bad(fmt::format("unknown unit \"{}\"", unit));
         text.remove_prefix(unit_len);
         total += number * factor + fraction * factor / scale;
         if (total > static_cast<__int128>(INT64_MAX)) return bad("out of range");
@@ -107,8 +117,8 @@ std::string format_rfc3339(int64_t unix_ns) {
     std::time_t t = seconds;
     std::tm tm{};
     ::gmtime_r(&t, &tm);
-    std::string text = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-                                   tm.tm_hour, tm.tm_min, tm.tm_sec);
+    std::string text = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", tm.tm_year + 1900, tm.tm_mon + 1,
+                                   tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
     if (rest) {
         std::string digits = fmt::format("{:09}", rest);
         while (digits.back() == '0') digits.pop_back();
@@ -118,12 +128,15 @@ std::string format_rfc3339(int64_t unix_ns) {
 }
 
 Result<int64_t> parse_rfc3339(std::string_view text) {
-    auto bad = [&] { return make_error(Code::InvalidArgument, "invalid time \"{}\": expected RFC 3339", text); };
+    auto bad = [&] {
+        return make_error(Code::InvalidArgument, "invalid time \"{}\": expected RFC 3339", text);
+    };
     std::string copy(text);
     std::tm tm{};
     int consumed = 0;
-    if (std::sscanf(copy.c_str(), "%4d-%2d-%2d%*1[Tt]%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
-                    &tm.tm_min, &tm.tm_sec, &consumed) != 6 || consumed < 19)
+    if (std::sscanf(copy.c_str(), "%4d-%2d-%2d%*1[Tt]%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
+                    &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &consumed) != 6 ||
+        consumed < 19)
         return bad();
     tm.tm_year -= 1900;
     tm.tm_mon -= 1;

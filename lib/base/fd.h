@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// UniqueFd owns one file descriptor. Everything that opens returns one; close errors are not reported (nothing could
-// be done with them: what must be durable is fsynced before).
+// UniqueFd owns one file descriptor. Everything that opens returns one; close errors are not reported
+// (nothing could be done with them: what must be durable is fsynced before).
 #pragma once
 #include <unistd.h>
 

@@ -100,7 +100,8 @@ Status write_file_durable(const std::string& path, std::string_view bytes, mode_
         DROVER_CHECK(write_all(fd.get(), bytes).context(temp));
         if (::fchmod(fd.get(), mode) != 0) return Error::from_errno(fmt::format("chmod {}", temp));
         if (::fsync(fd.get()) != 0) return Error::from_errno(fmt::format("fsync {}", temp));
-        if (::rename(temp.c_str(), path.c_str()) != 0) return Error::from_errno(fmt::format("rename to {}", path));
+        if (::rename(temp.c_str(), path.c_str()) != 0)
+            return Error::from_errno(fmt::format("rename to {}", path));
         return fsync_dir(parent_of(path));
     }();
     if (!written) ::unlink(temp.c_str());
@@ -119,7 +120,8 @@ Status make_dirs(const std::string& path, mode_t mode) {
     }
     struct stat st {};
     if (::stat(path.c_str(), &st) != 0) return Error::from_errno(fmt::format("stat {}", path));
-    if (!S_ISDIR(st.st_mode)) return make_error(Code::InvalidArgument, "{} exists and is not a directory", path);
+    if (!S_ISDIR(st.st_mode))
+        return make_error(Code::InvalidArgument, "{} exists and is not a directory", path);
     return {};
 }
 
@@ -131,10 +133,12 @@ Status remove_tree(const std::string& path) {
         UniqueFd dir(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
         if (!dir) return Error::from_errno(fmt::format("open {}", path));
         DROVER_CHECK(remove_contents(dir.get(), st.st_dev, path));
-        if (::rmdir(path.c_str()) != 0 && errno != ENOENT) return Error::from_errno(fmt::format("rmdir {}", path));
+        if (::rmdir(path.c_str()) != 0 && errno != ENOENT)
+            return Error::from_errno(fmt::format("rmdir {}", path));
         return {};
     }
-    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return Error::from_errno(fmt::format("unlink {}", path));
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT)
+        return Error::from_errno(fmt::format("unlink {}", path));
     return {};
 }
 
@@ -158,7 +162,8 @@ bool path_exists(const std::string& path) {
 
 Status set_nonblocking(int fd) {
     int flags = ::fcntl(fd, F_GETFL);
-    if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) return Error::from_errno("fcntl O_NONBLOCK");
+    if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
+        return Error::from_errno("fcntl O_NONBLOCK");
     return {};
 }
 

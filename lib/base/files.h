@@ -16,8 +16,8 @@ namespace drover {
 // The whole file as bytes; refuses more than `bytes_max` (ResourceExhausted).
 Result<std::string> read_file(const std::string& path, uint64_t bytes_max = 256u << 20);
 
-// Replaces the file atomically and durably: temporary file beside it, write, fsync, rename, fsync of the directory.
-// After a crash the old or the new content is there, never a mixture.
+// Replaces the file atomically and durably: temporary file beside it, write, fsync, rename, fsync of the
+// directory. After a crash the old or the new content is there, never a mixture.
 Status write_file_durable(const std::string& path, std::string_view bytes, mode_t mode = 0600);
 
 // Writes without durability (cgroup and proc files, tests).

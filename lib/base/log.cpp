@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/log.h"
 
-
+#include <fcntl.h>
+#include <strings.h>
+#include <unistd.h>
 #include <atomic>
 #include <chrono>
 #include <ctime>
 #include <map>
 #include <mutex>
-#include <strings.h>
-#include <unistd.h>
-#include <fcntl.h>
 
 #include <nlohmann/json.hpp>
 
@@ -42,8 +41,8 @@ std::string timestamp() {
     auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
     std::tm tm{};
     ::gmtime_r(&seconds, &tm);
-    return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-                       tm.tm_hour, tm.tm_min, tm.tm_sec, ms);
+    return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", tm.tm_year + 1900, tm.tm_mon + 1,
+                       tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, ms);
 }
 
 bool needs_quotes(std::string_view value) {
@@ -59,19 +58,26 @@ void append_value(std::string& line, std::string_view value) {
     }
     line += '"';
     for (char c : value) {
-        if (c == '\n') line += "\\n";
-        else if (c == '\r') line += "\\r";
-        else if (c == '"') line += "\\\"";
-        else line += c;
+        if (c == '\n')
+            line += "\\n";
+        else if (c == '\r')
+            line += "\\r";
+        else if (c == '"')
+            line += "\\\"";
+        else
+            line += c;
     }
     line += '"';
 }
 
-std::string text_line(Level level, std::string_view component, std::string_view message, Fields fields, bool colour) {
-    static constexpr const char* kColours[] = {"\033[35m", "\033[36m", "\033[32m", "\033[33m", "\033[31m", ""};
+std::string text_line(Level level, std::string_view component, std::string_view message, Fields fields,
+                      bool colour) {
+    static constexpr const char* kColours[] = {"\033[35m", "\033[36m", "\033[32m",
+                                               "\033[33m", "\033[31m", ""};
     std::string tag = fmt::format("[{}]", kNames[static_cast<int>(level)]);
-    std::string line = fmt::format("{} {}{:<7}{} ", timestamp(), colour ? kColours[static_cast<int>(level)] : "", tag,
-                                   colour ? "\033[0m" : "");
+    std::string line =
+        fmt::format("{} {}{:<7}{} ", timestamp(), colour ? kColours[static_cast<int>(level)] : "", tag,
+                    colour ? "\033[0m" : "");
     if (!component.empty()) line += fmt::format("{}: ", component);
     for (char c : message) line += c == '\n' ? ' ' : c;
     bool first = true;
@@ -102,7 +108,8 @@ std::string json_line(Level level, std::string_view component, std::string_view 
 
 bool parse_level(std::string_view text, Level* level) {
     for (int i = 0; i < 6; ++i) {
-        if (text.size() == std::string_view(kNames[i]).size() && ::strncasecmp(text.data(), kNames[i], text.size()) == 0) {
+        if (text.size() == std::string_view(kNames[i]).size() &&
+            ::strncasecmp(text.data(), kNames[i], text.size()) == 0) {
             *level = static_cast<Level>(i);
             return true;
         }
@@ -134,7 +141,9 @@ void set_level(Level level) {
     g_level.store(lowest, std::memory_order_relaxed);
 }
 
-bool enabled(Level level) { return static_cast<int>(level) >= g_level.load(std::memory_order_relaxed); }
+bool enabled(Level level) {
+    return static_cast<int>(level) >= g_level.load(std::memory_order_relaxed);
+}
 
 void write(Level level, std::string_view component, std::string_view message, Fields fields) {
     State& s = state();

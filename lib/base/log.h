@@ -3,8 +3,8 @@
 //   2026-11-21T10:00:00.123Z [INFO]  client.driver_mgr: driver healthy: driver=exec
 // One write(2) a line. Thread-safe; configured once by main().
 #pragma once
-#include <initializer_list>
 #include <functional>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,9 +22,9 @@ enum class Format { Text, Json };
 struct Options {
     Level level = Level::Info;
     Format format = Format::Text;
-    std::string file;              // empty: stderr
-    bool colour = false;           // only ever on terminals
-    int fd = 2;                    // where lines go when `file` is empty (the agent writes to stdout, as Nomad does)
+    std::string file;     // empty: stderr
+    bool colour = false;  // only ever on terminals
+    int fd = 2;           // where lines go when `file` is empty (the agent writes to stdout, as Nomad does)
 };
 void configure(const Options& options);
 void set_level(Level level);
@@ -41,7 +41,8 @@ using Fields = std::initializer_list<Field>;
 
 void write(Level level, std::string_view component, std::string_view message, Fields fields = {});
 
-// A sink beside the configured one (`drover monitor`, tests); returns an id for remove_tap. Called with whole lines.
+// A sink beside the configured one (`drover monitor`, tests); returns an id for remove_tap. Called with whole
+// lines.
 int add_tap(Level level, std::function<void(std::string_view line)> tap);
 void remove_tap(int id);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Error and Result<T>: how every room reports failure. Code has gRPC's canonical numbers, so the wire cast is one line.
-// A function returns a Result or logs, never both. Exceptions do not cross a room border.
+// Error and Result<T>: how every room reports failure. Code has gRPC's canonical numbers, so the wire cast is
+// one line. A function returns a Result or logs, never both. Exceptions do not cross a room border.
 #pragma once
 #include <cerrno>
 #include <cstring>
@@ -119,17 +119,18 @@ Error make_error(Code code, fmt::format_string<Args...> format, Args&&... args) 
 #define DROVER_CONCAT_(a, b) a##b
 #define DROVER_CONCAT(a, b) DROVER_CONCAT_(a, b)
 
-// DROVER_TRY(auto fd, open_dir(path)); returns the error early, else binds the value. One statement, own scope of names.
+// DROVER_TRY(auto fd, open_dir(path)); returns the error early, else binds the value. One statement, own
+// scope of names.
 #define DROVER_TRY(decl, expr) DROVER_TRY_(decl, expr, DROVER_CONCAT(try_result_, __LINE__))
-#define DROVER_TRY_(decl, expr, tmp)              \
-    auto tmp = (expr);                            \
-    if (!tmp) return std::move(tmp).error();      \
+#define DROVER_TRY_(decl, expr, tmp)         \
+    auto tmp = (expr);                       \
+    if (!tmp) return std::move(tmp).error(); \
     decl = std::move(*tmp)
 
 // DROVER_CHECK(write_all(fd, bytes)); for a Status (or a Result whose value is not wanted).
-#define DROVER_CHECK(expr)                                       \
-    do {                                                         \
-        auto check_result_ = (expr);                             \
+#define DROVER_CHECK(expr)                                           \
+    do {                                                             \
+        auto check_result_ = (expr);                                 \
         if (!check_result_) return std::move(check_result_).error(); \
     } while (false)
 

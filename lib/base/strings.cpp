@@ -49,7 +49,9 @@ std::string to_upper(std::string_view text) {
     return out;
 }
 
-bool starts_with(std::string_view text, std::string_view prefix) { return text.substr(0, prefix.size()) == prefix; }
+bool starts_with(std::string_view text, std::string_view prefix) {
+    return text.substr(0, prefix.size()) == prefix;
+}
 
 bool ends_with(std::string_view text, std::string_view suffix) {
     return text.size() >= suffix.size() && text.substr(text.size() - suffix.size()) == suffix;
@@ -74,9 +76,15 @@ static std::optional<T> parse_number(std::string_view text) {
     if (ec != std::errc() || end != text.data() + text.size() || text.empty()) return std::nullopt;
     return value;
 }
-std::optional<int64_t> parse_int(std::string_view text) { return parse_number<int64_t>(text); }
-std::optional<uint64_t> parse_uint(std::string_view text) { return parse_number<uint64_t>(text); }
-std::optional<double> parse_double(std::string_view text) { return parse_number<double>(text); }
+std::optional<int64_t> parse_int(std::string_view text) {
+    return parse_number<int64_t>(text);
+}
+std::optional<uint64_t> parse_uint(std::string_view text) {
+    return parse_number<uint64_t>(text);
+}
+std::optional<double> parse_double(std::string_view text) {
+    return parse_number<double>(text);
+}
 
 static constexpr char kBase64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -85,7 +93,8 @@ std::string base64_encode(std::string_view bytes) {
     out.reserve((bytes.size() + 2) / 3 * 4);
     for (size_t i = 0; i < bytes.size(); i += 3) {
         uint32_t group = static_cast<uint32_t>(static_cast<unsigned char>(bytes[i])) << 16;
-        if (i + 1 < bytes.size()) group |= static_cast<uint32_t>(static_cast<unsigned char>(bytes[i + 1])) << 8;
+        if (i + 1 < bytes.size())
+            group |= static_cast<uint32_t>(static_cast<unsigned char>(bytes[i + 1])) << 8;
         if (i + 2 < bytes.size()) group |= static_cast<unsigned char>(bytes[i + 2]);
         out += kBase64[group >> 18];
         out += kBase64[(group >> 12) & 63];

@@ -21,8 +21,8 @@ std::optional<int64_t> parse_int(std::string_view text);  // whole text, base 10
 std::optional<uint64_t> parse_uint(std::string_view text);
 std::optional<double> parse_double(std::string_view text);
 
-std::string base64_encode(std::string_view bytes);                 // standard alphabet, padded
-std::optional<std::string> base64_decode(std::string_view text);   // standard alphabet, padding required
+std::string base64_encode(std::string_view bytes);                // standard alphabet, padded
+std::optional<std::string> base64_decode(std::string_view text);  // standard alphabet, padding required
 
 // Levenshtein distance, for "Did you mean ...?".
 size_t edit_distance(std::string_view a, std::string_view b);

@@ -13,7 +13,8 @@ TEST(Strings, SplitKeepsEmptyParts) {
 }
 
 TEST(Strings, Base64RoundTripsAndRefusesGarbage) {
-    for (std::string text : {"", "a", "ab", "abc", "abcd", "\xff\x00z"}) EXPECT_EQ(base64_decode(base64_encode(text)), text);
+    for (std::string text : {"", "a", "ab", "abc", "abcd", "\xff\x00z"})
+        EXPECT_EQ(base64_decode(base64_encode(text)), text);
     EXPECT_FALSE(base64_decode("abc"));
     EXPECT_FALSE(base64_decode("a=bc"));
     EXPECT_FALSE(base64_decode("ab!="));

@@ -34,6 +34,8 @@ bool is_uuid(std::string_view text) {
     return true;
 }
 
-std::string short_id(std::string_view uuid) { return std::string(uuid.substr(0, 8)); }
+std::string short_id(std::string_view uuid) {
+    return std::string(uuid.substr(0, 8));
+}
 
 }  // namespace drover

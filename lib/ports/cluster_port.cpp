@@ -31,7 +31,8 @@ void CancelToken::on_cancel(std::function<void()> hook) {
 }
 
 const google::protobuf::MethodDescriptor& cluster_method(std::string_view name) {
-    const auto* method = cluster::Empty::descriptor()->file()->pool()->FindMethodByName(fmt::format("drover.cluster.{}", name));
+    const auto* method = cluster::Empty::descriptor()->file()->pool()->FindMethodByName(
+        fmt::format("drover.cluster.{}", name));
     DROVER_ASSERT(method != nullptr);
     return *method;
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// ClusterPort: how the API and the agent ask the cluster. One call for every rpc of proto/cluster/cluster.proto, named
-// by its descriptor, so a transport is one function: server-lite answers directly in the same process, agent/link over
-// gRPC from another. Thread-safe. `done` is called exactly once, on any thread, also when the port is shutting down
-// (Cancelled); it must not block. Blocking queries end when their index moves, their wait is over, or `cancel` fires.
+// ClusterPort: how the API and the agent ask the cluster. One call for every rpc of
+// proto/cluster/cluster.proto, named by its descriptor, so a transport is one function: server-lite answers
+// directly in the same process, agent/link over gRPC from another. Thread-safe. `done` is called exactly
+// once, on any thread, also when the port is shutting down (Cancelled); it must not block. Blocking queries
+// end when their index moves, their wait is over, or `cancel` fires.
 #pragma once
 #include <functional>
 #include <future>
@@ -20,9 +21,9 @@ namespace drover::ports {
 // Shared between the caller and the call: the caller sets it when nobody waits for the answer any more.
 class CancelToken {
  public:
-    void cancel();                                  // idempotent; runs the hook once
+    void cancel();  // idempotent; runs the hook once
     bool cancelled() const;
-    void on_cancel(std::function<void()> hook);     // runs at once when already cancelled
+    void on_cancel(std::function<void()> hook);  // runs at once when already cancelled
 
  private:
     mutable std::mutex mutex_;
@@ -38,7 +39,8 @@ class ClusterPort {
     virtual ~ClusterPort() = default;
 
     // `method` is one of cluster.proto's; `request` is of its input type; the answer is of its output type.
-    virtual void call(const google::protobuf::MethodDescriptor& method, std::shared_ptr<const Message> request, Done done,
+    virtual void call(const google::protobuf::MethodDescriptor& method,
+                      std::shared_ptr<const Message> request, Done done,
                       std::shared_ptr<CancelToken> cancel = nullptr) = 0;
 };
 
@@ -47,8 +49,8 @@ const google::protobuf::MethodDescriptor& cluster_method(std::string_view name);
 
 // Typed forms. Usage: call<JobGetResponse>(port, "Job.Get", request, [](Result<JobGetResponse> r) {...});
 template <class Response, class Request>
-void call(ClusterPort& port, std::string_view method, Request request, std::function<void(Result<Response>)> done,
-          std::shared_ptr<CancelToken> cancel = nullptr) {
+void call(ClusterPort& port, std::string_view method, Request request,
+          std::function<void(Result<Response>)> done, std::shared_ptr<CancelToken> cancel = nullptr) {
     const auto& descriptor = cluster_method(method);
     DROVER_ASSERT(descriptor.input_type() == Request::descriptor());
     DROVER_ASSERT(descriptor.output_type() == Response::descriptor());
@@ -66,7 +68,8 @@ template <class Response, class Request>
 Result<Response> call_sync(ClusterPort& port, std::string_view method, Request request) {
     std::promise<Result<Response>> promise;
     auto future = promise.get_future();
-    call<Response>(port, method, std::move(request), [&](Result<Response> result) { promise.set_value(std::move(result)); });
+    call<Response>(port, method, std::move(request),
+                   [&](Result<Response> result) { promise.set_value(std::move(result)); });
     return future.get();
 }
 

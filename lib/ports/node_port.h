@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// NodePort: what the HTTP API asks of the client agent in its own process: files and logs of allocations, statistics,
-// lifecycle requests. Implemented by agent/node_service.cpp. Thread-safe; may block on the disk, so the API calls it
-// from its blocking pool. Unknown allocations are NotFound "unknown allocation ID \"...\"".
+// NodePort: what the HTTP API asks of the client agent in its own process: files and logs of allocations,
+// statistics, lifecycle requests. Implemented by agent/node_service.cpp. Thread-safe; may block on the disk,
+// so the API calls it from its blocking pool. Unknown allocations are NotFound "unknown allocation ID
+// \"...\"".
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -26,14 +27,15 @@ namespace drover::ports {
 struct LogRequest {
     std::string alloc_id;
     std::string task;
-    std::string type = "stdout";   // or "stderr"
+    std::string type = "stdout";  // or "stderr"
     bool follow = false;
     std::string origin = "start";  // or "end"
     int64_t offset = 0;            // bytes from the origin
 };
 
-// A stream being followed. `next` blocks until there is a frame (an empty one is a heartbeat, about each second) and
-// answers OutOfRange when the stream has ended. `cancel` may be called from any thread and ends `next`.
+// A stream being followed. `next` blocks until there is a frame (an empty one is a heartbeat, about each
+// second) and answers OutOfRange when the stream has ended. `cancel` may be called from any thread and ends
+// `next`.
 class FrameStream {
  public:
     virtual ~FrameStream() = default;
@@ -49,19 +51,24 @@ class NodePort {
     virtual bool has_alloc(const std::string& alloc_id) const = 0;
 
     // Paths are inside the allocation directory; leaving it, also by a symlink, is PermissionDenied.
-    virtual Result<std::vector<model::AllocFileInfo>> list_files(const std::string& alloc_id, const std::string& path) = 0;
+    virtual Result<std::vector<model::AllocFileInfo>> list_files(const std::string& alloc_id,
+                                                                 const std::string& path) = 0;
     virtual Result<model::AllocFileInfo> stat_file(const std::string& alloc_id, const std::string& path) = 0;
     virtual Result<UniqueFd> open_file(const std::string& alloc_id, const std::string& path) = 0;
-    virtual Result<std::unique_ptr<FrameStream>> stream_file(const std::string& alloc_id, const std::string& path,
-                                                             const std::string& origin, int64_t offset, bool follow) = 0;
+    virtual Result<std::unique_ptr<FrameStream>> stream_file(const std::string& alloc_id,
+                                                             const std::string& path,
+                                                             const std::string& origin, int64_t offset,
+                                                             bool follow) = 0;
     virtual Result<std::unique_ptr<FrameStream>> stream_logs(const LogRequest& request) = 0;
 
-    virtual Result<model::AllocResourceUsage> alloc_stats(const std::string& alloc_id, const std::string& task) = 0;
+    virtual Result<model::AllocResourceUsage> alloc_stats(const std::string& alloc_id,
+                                                          const std::string& task) = 0;
     virtual Result<model::HostStats> host_stats() = 0;
 
     // An empty task means all tasks of the allocation.
     virtual Status restart_alloc(const std::string& alloc_id, const std::string& task, bool all_tasks) = 0;
-    virtual Status signal_alloc(const std::string& alloc_id, const std::string& task, const std::string& signal) = 0;
+    virtual Status signal_alloc(const std::string& alloc_id, const std::string& task,
+                                const std::string& signal) = 0;
     virtual Status collect_alloc(const std::string& alloc_id) = 0;  // garbage-collects a terminal allocation
     virtual Status collect_all() = 0;
 
