@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every limit of the HCL room. Sources come from users and over HTTP, so parsing and evaluating must stay bounded.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace drover::hcl {
+
+inline constexpr size_t kSourceBytesMax = 16u << 20;  // one file
+inline constexpr uint32_t kNestingMax = 200;          // parser recursion: blocks, brackets, templates, JSON
+inline constexpr uint32_t kTreeDepthMax = 1000;       // depth of one expression tree (a long chain of operators is deep)
+inline constexpr size_t kDiagnosticsMax = 100;        // further ones of one parse are dropped
+inline constexpr size_t kNumberDigitsMax = 200;       // significant decimal digits kept; more are rounded
+inline constexpr int64_t kNumberExponentMax = 4096;   // |exponent| of a number in scientific form
+inline constexpr uint64_t kEvaluationCostMax = 64u << 20;  // expression steps plus bytes produced, per root EvalContext
+inline constexpr size_t kRangeValuesMax = 1024;            // range()
+inline constexpr size_t kDynamicBlocksMax = 10000;         // blocks made by one `dynamic`
+inline constexpr size_t kFilesetEntriesMax = 10000;        // fileset()
+
+static_assert(kNestingMax < kTreeDepthMax);
+
+}  // namespace drover::hcl
