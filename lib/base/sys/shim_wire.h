@@ -30,7 +30,7 @@ enum class Phase : uint32_t {
 };
 
 constexpr uint32_t kRecordMagic = 0x43525244;  // "DRRC"
-constexpr size_t kMessageBytesMax = 376;
+constexpr size_t kMessageBytesMax = 400;
 
 // One struct for `started`, `exit`, the status pipe and every reply. Valid when record_ok() says so.
 struct Record {
