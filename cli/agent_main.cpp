@@ -11,11 +11,11 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "base/version.h"
 #include "cli/agent_address.h"
 #include "cli/agent_flags.h"
 #include "cli/agent_process.h"
 #include "cli/command.h"
-#include "cli/version.h"
 #include "jobspec/agent_config.h"
 
 namespace drover::cli {
@@ -86,7 +86,7 @@ std::string banner(const AgentSettings& settings, const std::string& node_id) {
     if (!node_id.empty()) rows.emplace_back("Node Id", node_id);
     rows.emplace_back("Region", fmt::format("{} (DC: {})", c.region(), c.datacenter()));
     rows.emplace_back("Server", c.server().enabled() ? "true" : "false");
-    rows.emplace_back("Version", version_text());
+    rows.emplace_back("Version", std::string(kVersion));
     std::string text;
     for (const auto& [key, value] : rows) text += fmt::format("{:>22}: {}\n", key, value);
     return text;
