@@ -43,7 +43,7 @@ struct Cache {
 };
 
 FieldPlan Cache::build_field(const FieldDescriptor* field, bool omit_all) {
-    const auto& options = field->options().GetExtension(model::json);
+    const auto& options = field->options().GetExtension(as_json);
     FieldPlan plan;
     plan.field = field;
     plan.name = field->json_name();
