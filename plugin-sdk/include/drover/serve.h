@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// serve(): the main() of a plugin. `int main(int argc, char** argv) { return drover::sdk::serve<MyDriver>(argc, argv); }`
+// Does the handshake, serves the protocol on a private unix socket and returns the exit status when the host asks the
+// process to end. Run by hand in a shell it says what it is and returns 1. Never touches tasks on its way out.
+#pragma once
+#include <memory>
+
+#include "drover/driver.h"
+
+namespace drover::sdk {
+
+int serve_driver(int argc, char** argv, std::unique_ptr<Driver> driver);
+
+template <class D>
+int serve(int argc, char** argv) {
+    return serve_driver(argc, argv, std::make_unique<D>());
+}
+
+}  // namespace drover::sdk
