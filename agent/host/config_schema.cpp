@@ -50,32 +50,36 @@ class Compiler {
         if (depth > kTaskConfigDepthMax) return wrong(where, fmt::format("nested deeper than {}", kTaskConfigDepthMax));
         Node node;
         switch (in.block_case()) {
-            case spec::Spec::kObject:
+            case spec::Spec::kObject: {
                 node.kind = Kind::Object;
                 for (const auto& [key, child] : in.object().attributes()) {
                     DROVER_TRY(auto made, compile(child, where.empty() ? key : where + "." + key, key, depth + 1));
                     node.attributes.emplace(key, std::move(made));
                 }
                 return node;
-            case spec::Spec::kArray:
+            }
+            case spec::Spec::kArray: {
                 node.kind = Kind::Array;
                 for (const auto& child : in.array().values()) {
                     DROVER_TRY(auto made, compile(child, where + "[]", "", depth + 1));
                     node.children.push_back(std::move(made));
                 }
                 return node;
-            case spec::Spec::kAttr:
+            }
+            case spec::Spec::kAttr: {
                 node.kind = Kind::Attr;
                 node.required = in.attr().required();
                 DROVER_TRY(node.name, named(in.attr().name(), implied, where, "attribute"));
                 DROVER_TRY(node.type, type_of(in.attr().type(), where));
                 return node;
-            case spec::Spec::kBlockAttrs:
+            }
+            case spec::Spec::kBlockAttrs: {
                 node.kind = Kind::BlockAttrs;
                 node.required = in.block_attrs().required();
                 DROVER_TRY(node.name, named(in.block_attrs().name(), implied, where, "block_attrs"));
                 DROVER_TRY(node.type, type_of(in.block_attrs().type(), where));
                 return node;
+            }
             case spec::Spec::kBlockValue:
                 node.kind = Kind::Block;
                 node.required = in.block_value().required();
@@ -90,11 +94,12 @@ class Compiler {
                 node.min_items = in.block_set().min_items();
                 node.max_items = in.block_set().max_items();
                 return block(std::move(node), in.block_set(), "block_set", where, implied, depth);
-            case spec::Spec::kBlockMap:
+            case spec::Spec::kBlockMap: {
                 node.kind = Kind::BlockMap;
                 node.labels.assign(in.block_map().labels().begin(), in.block_map().labels().end());
                 if (node.labels.empty()) return wrong(where, "Invalid block label name list: a block_map needs a label");
                 return block(std::move(node), in.block_map(), "block_map", where, implied, depth);
+            }
             case spec::Spec::kDefault: return defaulted(in.default_(), where, depth);
             case spec::Spec::kLiteral: return literal(in.literal(), where);
             case spec::Spec::BLOCK_NOT_SET: return wrong(where, "Invalid spec block: a spec of no kind");
