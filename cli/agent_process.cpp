@@ -185,10 +185,10 @@ void AgentProcess::stop() {
     remote_.reset();
     if (server_) server_->stop();
     server_.reset();
-    if (settings_.dev && !settings_.data_dir.empty()) {
+    if (settings_.data_dir_is_temporary) {
         if (auto removed = remove_tree(settings_.data_dir); !removed)
             log::error("agent", "directory of -dev not removed", {{"error", removed.error().message()}});
-        settings_.data_dir.clear();
+        settings_.data_dir_is_temporary = false;
     }
 }
 
