@@ -72,7 +72,8 @@ class Client {
     // Hands the body over as it comes; `on_data` returns false to stop. Ok at the end of the body or after a stop.
     Status stream(std::string_view path, const QueryParams& query, const std::function<bool(std::string_view)>& on_data);
 
-    // Any method, any status: what `operator api` and the proxy need. With `on_head` the body is streamed.
+    // Any method, any status: what `operator api` and the proxy need. The body is streamed to `on_data` when `on_head`
+    // says so (true), else it is in the reply.
     struct RawRequest {
         std::string method;
         std::string target;              // path and query, escaped
