@@ -10,7 +10,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,13 +46,8 @@ struct DriverStatus {
     friend bool operator==(const DriverStatus&, const DriverStatus&) = default;
 };
 
-struct StartedTask {
-    sdk::TaskHandle handle;
-    std::optional<sdk::NetworkOverride> network;
-};
-
-// A call or subscription that stays open. Destroying or cancel()ing it ends it; after cancel() returns its callback may
-// still be running once, and is not called again.
+// A call or subscription that stays open. Destroying or cancel()ing it ends it: its callbacks are not called any more (one
+// may still be running on another thread), so an ended call's `done` is the one exception to "exactly once".
 class OpenCall {
  public:
     virtual ~OpenCall() = default;
@@ -77,7 +71,7 @@ class Driver {
     virtual void capabilities(Done<sdk::Capabilities> done) = 0;
     // The task's `config` by the plugin's own hclspec: templates evaluated with `variables` (names as in HCL: "NOMAD_TASK_NAME",
     // "node.class", "meta.x", each also as env["x"]), unknown keys and wrong types refused (InvalidArgument, one
-    // finding a line, with the path inside the config). The result is TaskConfig's driver_config, MessagePack.
+    // finding a line, with the path inside the config). The result is TaskConfig's msgpack_driver_config.
     virtual void decode_config(std::shared_ptr<const model::MapValue> config, std::map<std::string, std::string> variables,
                                Done<std::string> done) = 0;
 
@@ -85,7 +79,7 @@ class Driver {
     // Aborted means that the task may or may not run: ask by its id with recover_task() and a handle that holds only
     // `config` (SDK plugins look into the task's state directory, and then hold the task); if that fails,
     // destroy_task(Force) before anything is started anew.
-    virtual void start_task(sdk::TaskConfig config, Done<StartedTask> done) = 0;
+    virtual void start_task(sdk::TaskConfig config, Done<sdk::StartedTask> done) = 0;
     virtual void recover_task(sdk::TaskHandle handle, Done<void> done) = 0;
 
     // The rest is about a task that this instance of the plugin holds, by start_task or recover_task; if it does not
@@ -103,7 +97,7 @@ class Driver {
                                                    std::function<void(sdk::TaskStats)> sample, Done<void> done) = 0;
     // One command inside the task. A timeout of 0 has none of the driver's own; the call ends by exec_ns.
     virtual void exec_task(const std::string& task_id, std::vector<std::string> command, int64_t timeout_ns,
-                           Done<sdk::ExecResult> done) = 0;
+                           Done<sdk::ExecOutput> done) = 0;
 };
 
 }  // namespace drover::agent
