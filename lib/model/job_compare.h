@@ -7,7 +7,8 @@
 
 namespace drover::model {
 
-// True when anything a user writes differs: bookkeeping (status, versions, indexes, times, Stop) is not looked at.
+// True when anything a user writes, or Stop, differs: then it is a new version. Bookkeeping (status, versions, indexes,
+// times) is not looked at. Both canonicalized.
 bool spec_changed(const Job& before, const Job& after);
 
 enum class GroupUpdate { InPlace, Destructive };
