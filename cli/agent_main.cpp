@@ -161,6 +161,7 @@ int run_agent(const std::vector<std::string>& args, Streams& streams) {
         auto dir = make_dev_dir();
         if (!dir) return fail(dir.error());
         settings.data_dir = *dir;
+        settings.data_dir_is_temporary = true;
     }
     if (::geteuid() != 0 && settings.config.client().enabled())
         streams.line("==> WARNING: the client is not running as root: drivers that need it will not be healthy");

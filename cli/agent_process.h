@@ -32,7 +32,8 @@ struct AgentSettings {
     agentconfig::AgentConfig config;       // merged, with addresses and advertise complete (host:port)
     std::vector<std::string> config_files;
     bool dev = false;
-    std::string data_dir;                  // of config, or -dev's temporary directory
+    std::string data_dir;                  // of config, or a temporary one
+    bool data_dir_is_temporary = false;    // -dev without data_dir: removed at the end
 };
 
 class AgentProcess {

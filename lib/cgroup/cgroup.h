@@ -22,7 +22,7 @@ enum class Version { None, V1, V2 };
 struct Layout {
     Version version = Version::None;
     std::string root2;  // v2: the mount point
-    // v1: controller -> mount point, for those of cpu cpuacct cpuset memory freezer pids devices that are mounted.
+    // v1: controller (or "name=systemd", or "unified" for the hybrid tree) -> mount point, in the order of mounting.
     std::vector<std::pair<std::string, std::string>> hierarchies;
 
     const std::string* hierarchy(std::string_view controller) const;  // nullptr when not mounted
@@ -47,7 +47,7 @@ struct Limits {
     friend bool operator==(const Limits&, const Limits&) = default;
 };
 
-// Counters since the group was made; what a kernel or hierarchy does not offer stays 0 and out of `measured`.
+// Counters since the group was made; what a kernel or hierarchy does not offer stays 0.
 struct Stats {
     uint64_t cpu_ns = 0;
     uint64_t cpu_user_ns = 0;
@@ -104,7 +104,8 @@ class Cgroup {
 
  private:
     Cgroup(std::string path, Layout layout) : path_(std::move(path)), layout_(std::move(layout)) {}
-    std::vector<std::string> dirs() const;  // all hierarchies, each once
+    std::vector<std::string> dirs() const;      // one per hierarchy in which we make groups
+    std::vector<std::string> all_dirs() const;  // in every mounted hierarchy: runc makes groups in all of them
 
     std::string path_;
     Layout layout_;

@@ -104,6 +104,14 @@ void check_port(std::string& findings, std::string_view name, int64_t port) {
 
 }  // namespace
 
+Status parse_agent_config(const std::string& text, const std::string& name, AgentConfig& config) {
+    hcl::Diagnostics diagnostics;
+    hcl::File file = ends_with(name, ".json") ? hcl::parse_json(text, name, diagnostics)
+                                              : hcl::parse(text, name, diagnostics);
+    if (!diagnostics.has_errors()) decode_body(*file.body, hcl::EvalContext(), config, diagnostics);
+    return diagnostics.status();
+}
+
 void merge_agent_config(AgentConfig& into, const AgentConfig& over) { merge_message(into, over); }
 
 Status load_agent_config(const std::string& path, AgentConfig& config, std::vector<std::string>& files) {

@@ -176,6 +176,8 @@ class SpecReader {
         return nullptr;
     }
     void rewind() { at_ = sizeof(SpecHeader); }
+    const void* data() const { return data_; }
+    size_t size() const { return size_; }
     bool next(Tag* tag, const char** payload, uint32_t* bytes) {
         if (at_ >= size_) return false;
         FieldHeader field;
