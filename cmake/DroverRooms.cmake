@@ -120,9 +120,10 @@ function(drover_python_test)
 endfunction()
 
 # drover_plugin(NAME drover-driver-exec ROOM drivers SRCS main.cpp exec_driver.cpp DEPS plugin-sdk): one plugin binary.
-# Lands in build/<preset>/lib/drover/plugins, the layout of an installed tree.
+# Lands in build/<preset>/lib/drover/plugins, the layout of an installed tree. TEST_ONLY: in lib/drover/test-plugins
+# and never installed.
 function(drover_plugin)
-  cmake_parse_arguments(A "" "NAME;ROOM;PCH" "SRCS;DEPS;LIBS" ${ARGN})
+  cmake_parse_arguments(A "TEST_ONLY" "NAME;ROOM;PCH" "SRCS;DEPS;LIBS" ${ARGN})
   if(NOT A_PCH)
     set(A_PCH STD)
   endif()
@@ -133,6 +134,10 @@ function(drover_plugin)
     target_link_libraries(${A_NAME} PRIVATE drover_${dep})
   endforeach()
   drover_use_pch(${A_NAME} ${A_PCH} PRIVATE)
+  if(A_TEST_ONLY)
+    set_target_properties(${A_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/drover/test-plugins)
+    return()
+  endif()
   set_target_properties(${A_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/drover/plugins)
   install(TARGETS ${A_NAME} RUNTIME DESTINATION lib/drover/plugins)
 endfunction()

@@ -35,14 +35,17 @@ State& state() {
 }
 std::atomic<int> g_level{static_cast<int>(Level::Info)};
 
-std::string timestamp() {
+// In text milliseconds; in JSON exactly six digits, or a reader of hclog lines takes the line for plain text.
+enum class Fraction { Ms, Us };
+std::string timestamp(Fraction fraction) {
     auto now = std::chrono::system_clock::now();
     std::time_t seconds = std::chrono::system_clock::to_time_t(now);
-    auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
+    auto us = std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch()).count() % 1'000'000;
     std::tm tm{};
     ::gmtime_r(&seconds, &tm);
-    return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", tm.tm_year + 1900, tm.tm_mon + 1,
-                       tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, ms);
+    std::string digits = fraction == Fraction::Us ? fmt::format("{:06}", us) : fmt::format("{:03}", us / 1000);
+    return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{}Z", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+                       tm.tm_hour, tm.tm_min, tm.tm_sec, digits);
 }
 
 bool needs_quotes(std::string_view value) {
@@ -76,7 +79,7 @@ std::string text_line(Level level, std::string_view component, std::string_view 
                                                "\033[33m", "\033[31m", ""};
     std::string tag = fmt::format("[{}]", kNames[static_cast<int>(level)]);
     std::string line =
-        fmt::format("{} {}{:<7}{} ", timestamp(), colour ? kColours[static_cast<int>(level)] : "", tag,
+        fmt::format("{} {}{:<7}{} ", timestamp(Fraction::Ms), colour ? kColours[static_cast<int>(level)] : "", tag,
                     colour ? "\033[0m" : "");
     if (!component.empty()) line += fmt::format("{}: ", component);
     for (char c : message) line += c == '\n' ? ' ' : c;
@@ -99,7 +102,7 @@ std::string json_line(Level level, std::string_view component, std::string_view 
     object["@level"] = name;
     object["@message"] = message;
     object["@module"] = component;
-    object["@timestamp"] = timestamp();
+    object["@timestamp"] = timestamp(Fraction::Us);
     for (const Field& field : fields) object[std::string(field.key)] = field.value;
     return object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of a plugin process: check the host's cookie, serve on a private socket, say where, end when told to.
+// Threads: main (waits for the end), gRPC's own few, and the worker pool's, of which an idle plugin has none.
+#include "drover/serve.h"
+
+#include <grpc/grpc.h>
+#include <grpc/support/log.h>
+#include <grpcpp/server_builder.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "base/fd.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "plugin-sdk/server/driver_service.h"
+#include "plugin-sdk/server/goplugin_services.h"
+#include "plugin-sdk/server/handshake.h"
+
+namespace drover::sdk {
+namespace {
+
+constexpr size_t kThreadsMax = 512;  // calls that block at the same time: one per task being started or stopped
+constexpr int kMessageBytesMax = 64 << 20;
+
+int g_end_fd = -1;  // an eventfd: readable once the process shall end
+
+void ask_for_end() {
+    uint64_t one = 1;
+    ssize_t ignored = ::write(g_end_fd, &one, sizeof one);
+    (void)ignored;
+}
+
+// Handlers, not SIG_IGN: an ignored signal stays ignored in every process we start, a handled one does not.
+void install_signals() {
+    struct sigaction action {};
+    action.sa_flags = SA_RESTART;
+    action.sa_handler = [](int) {};
+    ::sigaction(SIGPIPE, &action, nullptr);  // a host that died must not take the plugin along
+    ::sigaction(SIGINT, &action, nullptr);   // Ctrl-C at a terminal goes to the whole group: the host decides
+    action.sa_handler = [](int) {
+        int saved = errno;
+        ask_for_end();
+        errno = saved;
+    };
+    ::sigaction(SIGTERM, &action, nullptr);
+}
+
+// gRPC's messages as hclog lines too: the host reads stderr line by line.
+void log_grpc(gpr_log_func_args* args) {
+    log::Level level = args->severity == GPR_LOG_SEVERITY_ERROR  ? log::Level::Error
+                       : args->severity == GPR_LOG_SEVERITY_INFO ? log::Level::Debug
+                                                                 : log::Level::Trace;
+    if (log::enabled(level)) log::write(level, "grpc", args->message, {{"file", args->file}, {"line", args->line}});
+}
+
+int serve_until_end(Driver& driver, const HandshakeRequest& request) {
+    auto socket = SocketDir::create(request);
+    if (!socket) {
+        log::error(driver.name(), "cannot make a socket", {{"error", socket.error().message()}});
+        return 1;
+    }
+    // Both outlive main(): calls may still be running when the process ends, and tasks are not theirs to wait for.
+    auto* pool = new WorkerPool(kThreadsMax);
+    auto* service = new DriverService(driver, *pool);
+    driver.attach({.task_state_dir = std::getenv("DROVER_TASK_STATE_DIR") ? std::getenv("DROVER_TASK_STATE_DIR") : "",
+                   .emit_event = [service](TaskEvent event) { service->events().emit(std::move(event)); }});
+    auto* base = new BaseService(driver, *pool);
+    auto* controller = new ControllerService(ask_for_end);
+    auto* stdio = new StdioService;
+    auto* broker = new BrokerService;
+    auto* health = new HealthService;
+
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("unix:" + socket->socket_path(), grpc::InsecureServerCredentials());
+    builder.SetMaxReceiveMessageSize(kMessageBytesMax);
+    for (grpc::Service* each : std::initializer_list<grpc::Service*>{service, base, controller, stdio, broker, health})
+        builder.RegisterService(each);
+    grpc::Server* server = builder.BuildAndStart().release();
+    if (!server) {
+        log::error(driver.name(), "cannot listen", {{"socket", socket->socket_path()}});
+        return 1;
+    }
+    if (Status restricted = socket->restrict_socket(); !restricted) {
+        log::error(driver.name(), "cannot restrict the socket", {{"error", restricted.error().message()}});
+        return 1;
+    }
+    // Only now: a host dials at once.
+    if (Status said = write_all(STDOUT_FILENO, handshake_line(socket->socket_path())); !said) {
+        log::error(driver.name(), "the host does not listen", {{"error", said.error().message()}});
+        return 1;
+    }
+    log::debug(driver.name(), "plugin serves", {{"socket", socket->socket_path()}, {"version", driver.version()}});
+
+    uint64_t count = 0;
+    while (::read(g_end_fd, &count, sizeof count) < 0 && errno == EINTR) {
+    }
+    log::debug(driver.name(), "plugin ends");
+    return 0;
+}
+
+}  // namespace
+
+int serve_driver(int, char**, std::unique_ptr<Driver> driver) {
+    auto request = read_handshake_request(driver->name(), [](const char* name) -> std::optional<std::string> {
+        const char* value = std::getenv(name);
+        return value ? std::optional<std::string>(value) : std::nullopt;
+    });
+    if (!request) {
+        fmt::print(stderr, "{}\n", request.error().message());
+        return 1;
+    }
+    // Everything is written: the host filters.
+    log::configure({.level = log::Level::Trace, .format = log::Format::Json, .file = {}, .colour = false, .fd = 2});
+    g_end_fd = ::eventfd(0, EFD_CLOEXEC);
+    install_signals();
+    gpr_set_log_function(log_grpc);
+    Driver& served = *driver.release();
+    int status = serve_until_end(served, *request);
+    // No destructors, no waiting: calls in progress may take as long as a task takes to stop. What must survive a kill
+    // at any instruction survives this as well.
+    ::_exit(status);
+}
+
+}  // namespace drover::sdk
