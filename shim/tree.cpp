@@ -14,7 +14,8 @@ namespace {
 constexpr int64_t kKillDeadlineNs = 10'000'000'000;
 constexpr int kDepthMax = 8;
 
-// SIGKILL to each pid of a text of numbers (cgroup.procs, children); how many there were, `except` not counted.
+// SIGKILL to each pid of a text of numbers (cgroup.procs, children), and reaps it where it is ours; how many are left,
+// `except` not counted.
 int kill_listed(int fd, pid_t except) {
     char buffer[512];
     int count = 0;
@@ -28,8 +29,11 @@ int kill_listed(int fd, pid_t except) {
                 pid = pid * 10 + (buffer[i] - '0');
             } else if (pid > 1) {
                 if (pid != except && pid != ::getpid()) {
+                    siginfo_t info{};
                     ::kill(pid, SIGKILL);
-                    ++count;
+                    if (!except || ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG) != 0 ||
+                        info.si_pid == 0)
+                        ++count;
                 }
                 pid = 0;
             }
@@ -103,9 +107,9 @@ int kill_without_group(Shim& shim) {
     path.add("/proc/self/task/").add(::getpid()).add("/children");
     int children = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (children < 0) return 0;
-    int count = kill_listed(children, shim.ended() ? shim.record.pid : 0);
+    int count = kill_listed(children, shim.record.pid);
     ::close(children);
-    return count;
+    return shim.ended() ? count : count + 1;
 }
 
 }  // namespace

@@ -20,11 +20,12 @@ namespace {
 constexpr const char* kManaged[] = {"cpu", "cpuacct", "cpuset", "memory", "freezer", "pids"};
 constexpr int kDepthMax = 16;
 
+// "tasks" is a file in every v1 group.
 Status check_path(const std::string& path) {
     if (path.empty() || path.size() > 1024 || path.front() == '/')
         return make_error(Code::InvalidArgument, "cgroup path \"{}\": expected a relative path like \"drover/web\"", path);
     for (const std::string& part : split(path, '/')) {
-        if (part.empty() || part == "." || part == ".." || part.size() > 255 || part.find('\n') != std::string::npos ||
+        if (part.empty() || part == "." || part == ".." || part == "tasks" || part.size() > 255 || part.find('\n') != std::string::npos ||
             part.find('\0') != std::string::npos)
             return make_error(Code::InvalidArgument, "cgroup path \"{}\": the part \"{}\" is not allowed", path, part);
     }

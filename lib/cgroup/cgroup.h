@@ -69,7 +69,7 @@ struct Stats {
 // A name for the group; owns nothing but the text. Groups outlive processes on purpose: only remove() removes.
 class Cgroup {
  public:
-    // Makes the group and its missing parents ("drover/tasks/web-1"; no "..", not empty), then sets the limits.
+    // Makes the group and its missing parents ("drover/task/web-1"; no "..", not empty), then sets the limits.
     // A group that exists already is taken over.
     static Result<Cgroup> create(const std::string& path, const Limits& limits = {}, const Layout& layout = mounted());
     // No check whether it exists: exists() tells.

@@ -44,7 +44,7 @@ TEST(CgroupLayout, SurvivesNonsense) {
 }
 
 TEST(Cgroup, RefusesPathsThatLeaveTheTree) {
-    for (const char* path : {"", "/drover", "drover/../x", "drover//x", "drover/.", "a\nb"})
+    for (const char* path : {"", "/drover", "drover/../x", "drover//x", "drover/.", "a\nb", "drover/tasks/x"})
         EXPECT_FALSE(Cgroup::open(path)) << path;
     EXPECT_FALSE(Cgroup::open("drover", Layout()));
 }
@@ -68,13 +68,13 @@ class FakeV2 : public ::testing::Test {
 };
 
 TEST_F(FakeV2, CreatesParentsAndHandsControllersDown) {
-    auto group = Cgroup::create("drover/tasks/a", {}, layout_);
+    auto group = Cgroup::create("drover/task/a", {}, layout_);
     ASSERT_TRUE(group) << group.error().message();
     EXPECT_TRUE(group->exists());
     EXPECT_EQ(get("cgroup.subtree_control"), "+pids");  // the fake file keeps the last write only
-    EXPECT_EQ(group->join_files(), (std::vector<std::string>{layout_.root2 + "/drover/tasks/a/cgroup.procs"}));
-    EXPECT_EQ(group->unified_dir(), layout_.root2 + "/drover/tasks/a");
-    EXPECT_EQ(group->oom_file(), layout_.root2 + "/drover/tasks/a/memory.events");
+    EXPECT_EQ(group->join_files(), (std::vector<std::string>{layout_.root2 + "/drover/task/a/cgroup.procs"}));
+    EXPECT_EQ(group->unified_dir(), layout_.root2 + "/drover/task/a");
+    EXPECT_EQ(group->oom_file(), layout_.root2 + "/drover/task/a/memory.events");
     EXPECT_TRUE(group->remove(kSecond));
     EXPECT_FALSE(group->exists());
     EXPECT_TRUE(group->remove(kSecond));

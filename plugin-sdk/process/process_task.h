@@ -48,14 +48,16 @@ struct ProcessSpec {
     std::optional<int> oom_score_adj;
     bool no_new_privs = false;
 
-    // The task's group; made (with its limits) and removed here. Empty: no cgroup (then only the process group and
-    // orphans of the task are found when the tree is killed).
+    // The task's group, made (with its limits) and removed here: "drover/task/<task_dir_name>" (never ".../tasks/...":
+    // v1 has files of that name). Empty: no cgroup; then the tree is only the process group and the task's orphans.
     std::string cgroup;
     cgroup::Limits limits;
     // Groups below `cgroup` in which OOM kills happen (v1 counts them per group): runc's sub-group.
     std::vector<std::string> oom_cgroups;
 
     // Launcher mode: `command` starts the task and exits, leaving its pid in this file (runc run --detach --pid-file).
+    // The launcher runs in <cgroup>/launch; give the runtime another group below `cgroup` and let it set the limits
+    // there, else the launcher's own memory counts against the task's.
     std::string pid_file;
     int64_t launch_timeout_ns = 60'000'000'000;
     int64_t drain_timeout_ns = 60'000'000'000;  // how long the shim holds FIFOs that nobody empties, after the exit

@@ -114,6 +114,7 @@ enum class Tag : uint32_t {
     DrainMs = 22,     // u32: how long to hold full FIFOs after the exit
     LaunchMs = 23,    // u32: how long a launcher may take
     NoNewPrivs = 24,  // u32, 1: PR_SET_NO_NEW_PRIVS
+    Cgroup = 25,      // string: path of the task's group, for who recovers and removes it; the shim does not use it
 };
 
 struct FieldHeader {
@@ -132,7 +133,7 @@ constexpr bool tag_is_string(Tag tag) {
     switch (tag) {
         case Tag::TaskId: case Tag::Command: case Tag::Arg: case Tag::Env: case Tag::WorkDir: case Tag::StdinPath:
         case Tag::StdoutPath: case Tag::StderrPath: case Tag::ShimJoin: case Tag::TaskJoin: case Tag::TaskCgroup2:
-        case Tag::KillFreezer: case Tag::KillCgroup2: case Tag::OomFile: case Tag::PidFile:
+        case Tag::KillFreezer: case Tag::KillCgroup2: case Tag::OomFile: case Tag::PidFile: case Tag::Cgroup:
             return true;
         default:
             return false;
@@ -161,7 +162,7 @@ class SpecReader {
             std::memcpy(&field, data_ + at_, sizeof field);
             at_ += sizeof field;
             if (field.bytes > size_ - at_) return "spec: field longer than the file";
-            if (field.tag < Tag::TaskId || field.tag > Tag::NoNewPrivs) return "spec: unknown field";
+            if (field.tag < Tag::TaskId || field.tag > Tag::Cgroup) return "spec: unknown field";
             if (tag_is_string(field.tag)) {
                 if (field.bytes == 0 || data_[at_ + field.bytes - 1] != 0) return "spec: string without its end";
                 if (std::memchr(data_ + at_, 0, field.bytes) != data_ + at_ + field.bytes - 1)
