@@ -66,7 +66,7 @@ void DriverClient::attach(std::shared_ptr<PluginRpc> rpc, ConfigSchema schema, s
     InstancePtr instance;
     {
         std::lock_guard lock(mutex_);
-        if (gone_) return;
+        gone_.reset();
         instance = std::make_shared<const Instance>(
             Instance{std::move(rpc), std::move(schema), std::move(capabilities), ++generations_});
         live_ = last_ = instance;

@@ -16,9 +16,11 @@ struct HostLimits {
     int64_t stop_slack_ns = 60 * kSecond;      // on top of the task's own kill timeout
     int64_t exec_ns = 30 * kMinute;
     int64_t health_interval_ns = 5 * kSecond;  // between health checks of an instance
-    int64_t health_deadline_ns = 10 * kSecond; // no answer to one of them in this time: the plugin hangs
+    int64_t health_deadline_ns = 15 * kSecond; // no answer to one of them in this time: the plugin hangs
     int64_t reattach_ns = 5 * kSecond;         // all of: connect, PluginInfo
     int64_t shutdown_ns = 2 * kSecond;         // from Controller.Shutdown to SIGKILL
+    int64_t kill_ns = 5 * kSecond;             // from SIGKILL to the exit; then it is left to the kernel
+    int64_t unhealthy_after_ns = 5 * kSecond;  // a plugin away for less does not make its driver unhealthy
     int64_t backoff_min_ns = 250 * kMillisecond;
     int64_t backoff_max_ns = 2 * kMinute;
     int64_t backoff_reset_ns = 1 * kMinute;    // healthy for so long: the next failure begins at backoff_min again

@@ -292,6 +292,11 @@ void PluginRpc::wait_idle() {
     impl_->idle.wait(lock, [&] { return impl_->calls.empty(); });
 }
 
+bool PluginRpc::idle() const {
+    std::lock_guard lock(impl_->mutex);
+    return impl_->calls.empty();
+}
+
 // ---- every plugin ----
 
 void PluginRpc::plugin_info(int64_t deadline_ns, Done<sdk::PluginInfo> done) {

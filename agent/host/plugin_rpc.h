@@ -42,6 +42,7 @@ class PluginRpc {
     void close();
     // Blocks until no callback of this connection is running or will run any more; after close().
     void wait_idle();
+    bool idle() const;
 
     // --- every plugin
     void plugin_info(int64_t deadline_ns, Done<sdk::PluginInfo> done);

@@ -2,8 +2,8 @@
 // Records of plugin processes; see the header.
 #include "agent/host/record.h"
 
-#include <fcntl.h>
 #include <openssl/evp.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -22,26 +22,6 @@ std::string hex(const unsigned char* bytes, unsigned size) {
     for (unsigned i = 0; i < size; ++i) out += fmt::format("{:02x}", bytes[i]);
     return out;
 }
-
-class Sha256 {
- public:
-    Sha256() : context_(EVP_MD_CTX_new()) {
-        DROVER_ASSERT(context_ && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1);
-    }
-    void add(const void* data, size_t size) { DROVER_ASSERT(EVP_DigestUpdate(context_.get(), data, size) == 1); }
-    std::string finish() {
-        unsigned char digest[EVP_MAX_MD_SIZE];
-        unsigned size = 0;
-        DROVER_ASSERT(EVP_DigestFinal_ex(context_.get(), digest, &size) == 1);
-        return hex(digest, size);
-    }
-
- private:
-    struct Free {
-        void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-    };
-    std::unique_ptr<EVP_MD_CTX, Free> context_;
-};
 
 template <class T>
 Status take(const json& from, const char* key, T* out) {
@@ -73,7 +53,7 @@ Result<PluginRecord> decode(const std::string& text) {
     DROVER_CHECK(take(doc, "address", &record.address.address));
     DROVER_CHECK(take(doc, "port", &record.address.port));
     DROVER_CHECK(take(doc, "file", &record.file));
-    DROVER_CHECK(take(doc, "file_hash", &record.file_hash));
+    DROVER_CHECK(take(doc, "file_id", &record.file_id));
     DROVER_CHECK(take(doc, "config_hash", &record.config_hash));
     DROVER_CHECK(take(doc, "name", &record.name));
     DROVER_CHECK(take(doc, "type", &record.type));
@@ -96,7 +76,7 @@ Status write_record(const std::string& path, const PluginRecord& record) {
                    {"address", record.address.address},
                    {"port", record.address.port},
                    {"file", record.file},
-                   {"file_hash", record.file_hash},
+                   {"file_id", record.file_id},
                    {"config_hash", record.config_hash},
                    {"name", record.name},
                    {"type", record.type},
@@ -136,24 +116,17 @@ Result<UniqueFd> open_pidfd(pid_t pid) {
     return fd;
 }
 
-Result<std::string> hash_file(const std::string& path) {
-    UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!fd) return Error::from_errno(path);
-    Sha256 hash;
-    std::vector<char> buffer(256 << 10);
-    for (;;) {
-        const ssize_t got = ::read(fd.get(), buffer.data(), buffer.size());
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return Error::from_errno(path);
-        if (got == 0) return hash.finish();
-        hash.add(buffer.data(), static_cast<size_t>(got));
-    }
+Result<std::string> identify_file(const std::string& path) {
+    struct stat info {};
+    if (::stat(path.c_str(), &info) != 0) return Error::from_errno(path);
+    return fmt::format("{}:{}:{}:{}.{:09}", info.st_dev, info.st_ino, info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
 }
 
 std::string hash_text(std::string_view text) {
-    Sha256 hash;
-    hash.add(text.data(), text.size());
-    return hash.finish();
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned size = 0;
+    DROVER_ASSERT(EVP_Digest(text.data(), text.size(), digest, &size, EVP_sha256(), nullptr) == 1);
+    return hex(digest, size);
 }
 
 }  // namespace drover::agent

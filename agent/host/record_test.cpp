@@ -19,7 +19,7 @@ PluginRecord sample() {
     record.peer_pid = 4712;
     record.address = {Handshake::Network::Unix, "/tmp/a \"b\"", 0};
     record.file = "/opt/x";
-    record.file_hash = "f";
+    record.file_id = "f";
     record.config_hash = "c";
     record.name = "exec";
     record.type = "driver";
@@ -85,11 +85,14 @@ TEST_F(Record, StartTimeTellsProcessesApartAndAZombieIsNone) {
     EXPECT_FALSE(open_pidfd(child));
 }
 
-TEST_F(Record, Hashes) {
+TEST_F(Record, Identities) {
     EXPECT_EQ(hash_text("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     ASSERT_TRUE(write_file(path_, "abc"));
-    EXPECT_EQ(*hash_file(path_), hash_text("abc"));
-    EXPECT_FALSE(hash_file(dir_ + "/none"));
+    const std::string before = *identify_file(path_);
+    EXPECT_EQ(*identify_file(path_), before);
+    ASSERT_TRUE(write_file_durable(path_, "abc"));  // the same bytes, another file
+    EXPECT_NE(*identify_file(path_), before);
+    EXPECT_FALSE(identify_file(dir_ + "/none"));
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 
 #include "agent/host/limits.h"
 #include "agent/host/record.h"
+#include "base/files.h"
 #include "base/strings.h"
 
 namespace drover::agent {
@@ -43,7 +44,7 @@ struct ChildPlan {
     char** argv;
     char** envp;
     const char* const* cgroup_files;  // ends with null
-    int stdin_fd, stdout_fd, stderr_fd, report_fd;
+    int stdin_fd, stdout_fd, stderr_fd, report_fd, gate_fd, gate_write_fd;
 };
 
 // One report: which step failed. `cgroup` counts up, since those do not stop the launch.
@@ -75,6 +76,14 @@ int join_groups(const char* const* files) {
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     ::umask(022);
+    // The agent's end of the gate is the only writing one: its death, or its change of mind, is an end of file here.
+    ::close(plan.gate_write_fd);
+    char go = 0;
+    ssize_t got = -1;
+    do {
+        got = ::read(plan.gate_fd, &go, 1);
+    } while (got < 0 && errno == EINTR);
+    if (got != 1) ::_exit(127);
     Report report;
     report.cgroup_errno = join_groups(plan.cgroup_files);
     // The descriptors to move are all above 2 (spawn_plugin sees to it), so none is overwritten before it is moved.
@@ -120,7 +129,7 @@ Result<UniqueFd> open_fifo_for_reading(const std::string& path) {
     return fd;
 }
 
-Result<Spawned> spawn_plugin(const SpawnSpec& spec) {
+Result<Spawned> spawn_plugin(const SpawnSpec& spec, const std::function<Status(pid_t)>& before_exec) {
     Spawned out;
     DROVER_TRY(UniqueFd stdout_made, make_fifo(spec.stdout_fifo));
     DROVER_TRY(UniqueFd stderr_made, make_fifo(spec.stderr_fifo));
@@ -135,6 +144,9 @@ Result<Spawned> spawn_plugin(const SpawnSpec& spec) {
     if (::pipe2(ends, O_CLOEXEC) != 0) return Error::from_errno("pipe");
     UniqueFd report_read(ends[0]);
     DROVER_TRY(UniqueFd report_write, above(UniqueFd(ends[1])));
+    if (::pipe2(ends, O_CLOEXEC) != 0) return Error::from_errno("pipe");
+    UniqueFd gate_write(ends[1]);
+    DROVER_TRY(UniqueFd gate_read, above(UniqueFd(ends[0])));
 
     std::vector<std::string> arguments{spec.file}, environment;
     arguments.insert(arguments.end(), spec.args.begin(), spec.args.end());
@@ -145,7 +157,8 @@ Result<Spawned> spawn_plugin(const SpawnSpec& spec) {
     for (const auto& file : spec.cgroup_files) groups.push_back(file.c_str());
     groups.push_back(nullptr);
     const ChildPlan plan{spec.file.c_str(), argv.data(),    envp.data(),     groups.data(),
-                         null_fd.get(),     stdout_fd.get(), stderr_fd.get(), report_write.get()};
+                         null_fd.get(),     stdout_fd.get(), stderr_fd.get(), report_write.get(),
+                         gate_read.get(),   gate_write.get()};
 
     // Signals stay blocked across the fork: a handler of the agent's must not run in the child.
     sigset_t all, before;
@@ -158,6 +171,14 @@ Result<Spawned> spawn_plugin(const SpawnSpec& spec) {
     if (pid < 0) return Error::from_errno("fork", fork_errno);
 
     report_write.reset();
+    gate_read.reset();
+    auto allowed = before_exec(pid);
+    if (allowed) allowed = write_all(gate_write.get(), "g");
+    gate_write.reset();
+    if (!allowed) {
+        ::waitpid(pid, nullptr, 0);
+        return std::move(allowed).error();
+    }
     const Report report = read_report(report_read.get());
     if (report.exec_errno != 0) {
         ::waitpid(pid, nullptr, 0);

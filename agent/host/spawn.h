@@ -5,6 +5,7 @@
 #pragma once
 #include <sys/types.h>
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -32,7 +33,9 @@ struct Spawned {
 };
 
 // Blocks for fork and exec (a millisecond). An exec that fails is an Error with its errno, and leaves no process.
-Result<Spawned> spawn_plugin(const SpawnSpec& spec);
+// `before_exec` runs in the agent while the child waits: a record written there is durable before the plugin can do
+// anything. When it fails, or the agent dies in it, the child ends without exec.
+Result<Spawned> spawn_plugin(const SpawnSpec& spec, const std::function<Status(pid_t)>& before_exec);
 
 // The agent's environment without what must not reach plugins: go-plugin's own variables, systemd's socket and watchdog
 // ones, and API tokens. Takes `environ`'s form.

@@ -1,0 +1,458 @@
+// SPDX-License-Identifier: Apache-2.0
+// PluginHost: the list of plugins and drivers, who owns which driver's name, and the subscriptions. The work is in
+// PluginSupervisor (a plugin's life) and DriverClient (a driver's calls).
+#include "agent/host/plugin_host.h"
+
+#include <unistd.h>
+
+#include <future>
+#include <map>
+#include <mutex>
+#include <set>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+#include <nlohmann/json.hpp>
+
+#include "agent/host/discover.h"
+#include "agent/host/plugin_supervisor.h"
+#include "base/clock.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "cgroup/cgroup.h"
+#include "proto/model/model.pb.h"
+
+namespace drover::agent {
+namespace {
+
+constexpr std::string_view kLog = "client.driver_mgr";
+constexpr size_t kSocketDirMax = 80;  // with "/plugin" and ten digits it still fits a socket address
+
+// "1.2.3-x" -> {1, 2, 3}; what is no number counts as 0.
+std::vector<uint64_t> version_numbers(std::string_view text) {
+    if (starts_with(text, "v")) text.remove_prefix(1);
+    std::vector<uint64_t> out;
+    for (const auto& part : split(text.substr(0, text.find_first_of("-+")), '.')) out.push_back(parse_uint(part).value_or(0));
+    out.resize(3);
+    return out;
+}
+
+sdk::AgentConfig agent_config(const PluginHostOptions& options) {
+    sdk::AgentConfig out;
+    out.port_min = options.client_min_port;
+    out.port_max = options.client_max_port;
+    sdk::Topology& topology = out.topology.emplace();  // also when empty: some drivers expect one
+    if (!options.topology) return out;
+    for (uint32_t id : options.topology->node_ids()) topology.numa_node_ids.push_back(id);
+    const auto& rows = options.topology->distances();
+    const bool square = std::all_of(rows.begin(), rows.end(), [&](const auto& r) { return r.values_size() == rows.size(); });
+    if (square) {
+        topology.distance_dimension = static_cast<uint32_t>(rows.size());
+        for (const auto& row : rows) topology.distances.insert(topology.distances.end(), row.values().begin(), row.values().end());
+    }
+    for (const auto& core : options.topology->cores()) {
+        sdk::CpuCore out_core;
+        out_core.socket_id = static_cast<uint32_t>(core.socket_id());
+        out_core.node_id = static_cast<uint32_t>(core.node_id());
+        out_core.core_id = static_cast<uint32_t>(core.id());
+        out_core.grade = core.grade() == 0 ? sdk::CpuCore::Grade::Efficiency : sdk::CpuCore::Grade::Performance;
+        out_core.disabled = core.disable();
+        out_core.base_mhz = core.base_speed();
+        out_core.max_mhz = core.max_speed();
+        out_core.guess_mhz = core.guess_speed();
+        topology.cores.push_back(out_core);
+    }
+    topology.override_total_mhz = options.topology->override_total_compute();
+    topology.override_withheld_mhz = options.topology->override_withold_compute();
+    return out;
+}
+
+// Subscribers of one kind of news; callbacks are made on the notify strand only.
+template <class T>
+struct Subscribers : std::enable_shared_from_this<Subscribers<T>> {
+    struct Entry : OpenCall {
+        std::function<void(const T&)> callback;
+        std::atomic<bool> cancelled = false;
+        void cancel() override { cancelled = true; }
+    };
+    struct Handle : OpenCall {
+        explicit Handle(std::shared_ptr<Entry> e) : entry(std::move(e)) {}
+        ~Handle() override { Handle::cancel(); }
+        void cancel() override { entry->cancel(); }
+        std::shared_ptr<Entry> entry;
+    };
+
+    std::shared_ptr<Entry> add(std::function<void(const T&)> callback) {
+        auto entry = std::make_shared<Entry>();
+        entry->callback = std::move(callback);
+        std::lock_guard lock(mutex);
+        std::erase_if(entries, [](const auto& e) { return e->cancelled.load(); });
+        entries.push_back(entry);
+        return entry;
+    }
+    void tell(const T& news) {
+        std::vector<std::shared_ptr<Entry>> now;
+        {
+            std::lock_guard lock(mutex);
+            now = entries;
+        }
+        for (auto& entry : now) {
+            if (!entry->cancelled) entry->callback(news);
+        }
+    }
+
+    std::mutex mutex;
+    std::vector<std::shared_ptr<Entry>> entries;
+};
+
+}  // namespace
+
+std::string_view plugin_state_name(PluginState state) {
+    switch (state) {
+        case PluginState::Starting: return "starting";
+        case PluginState::Reattaching: return "reattaching";
+        case PluginState::Healthy: return "healthy";
+        case PluginState::BackingOff: return "backing off";
+        case PluginState::Failed: return "failed";
+        case PluginState::Stopped: return "stopped";
+    }
+    return "unknown";
+}
+
+std::string bundled_plugin_dir_of_this_binary() {
+    char path[4096];
+    const ssize_t size = ::readlink("/proc/self/exe", path, sizeof path);
+    if (size <= 0) return "";
+    const std::string exe(path, static_cast<size_t>(size));
+    return exe.substr(0, exe.rfind('/')) + "/../lib/drover/plugins";
+}
+
+class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_this<PluginHost::Impl> {
+ public:
+    Impl(PluginHostOptions options, boost::asio::io_context& io)
+        : options_(std::move(options)), io_(io), notify_(boost::asio::make_strand(io)) {}
+
+    Status start() {
+        if (options_.bundled_plugin_dir.empty()) options_.bundled_plugin_dir = bundled_plugin_dir_of_this_binary();
+        DROVER_CHECK(make_dirs(plugins_dir(), 0700));
+        const auto found = discover_plugins(options_.bundled_plugin_dir, options_.plugin_dir, options_.blocks);
+        for (const auto& warning : found.warnings) log::warn(kLog, warning);
+        const auto base_environment = scrubbed_environment(environ);
+        const auto agent = agent_config(options_);
+        std::vector<std::shared_ptr<PluginSupervisor>> made;
+        std::set<std::string> keys;
+        for (const auto& plugin : found.plugins) {
+            PluginSupervisor::Spec spec;
+            spec.file = plugin.file;
+            spec.key = plugin.key;
+            spec.bundled = plugin.bundled;
+            if (plugin.block) {
+                spec.args = plugin.block->args;
+                spec.config = plugin.block->config;
+            }
+            spec.agent = agent;
+            spec.env = environment(base_environment, plugin.key);
+            DROVER_CHECK(add(std::move(spec), &made));
+            keys.insert(plugin.key);
+        }
+        DROVER_TRY(const auto left, list_dir(plugins_dir()));
+        for (const auto& name : left) {  // of plugins that are no longer there: what still runs is ended
+            if (keys.count(name) != 0) continue;
+            PluginSupervisor::Spec spec;
+            spec.key = name;
+            DROVER_CHECK(add(std::move(spec), &made));
+        }
+        {
+            std::lock_guard lock(mutex_);
+            supervisors_ = made;
+            for (const auto& supervisor : made) unsettled_.insert(supervisor.get());
+        }
+        if (made.empty()) settle();
+        for (const auto& supervisor : made) supervisor->start();
+        return {};
+    }
+
+    void stop(StopKind kind) {
+        std::vector<std::shared_ptr<DriverClient>> clients;
+        {
+            std::lock_guard lock(mutex_);
+            if (std::exchange(stopped_, true)) return;
+            for (auto& [name, client] : drivers_) clients.push_back(client);
+        }
+        for (auto& client : clients) client->give_up(Error(Code::Unavailable, "the agent is stopping"));
+        auto left = std::make_shared<std::atomic<size_t>>(supervisors_.size());
+        auto all_stopped = std::make_shared<std::promise<void>>();
+        auto future = all_stopped->get_future();
+        if (supervisors_.empty()) all_stopped->set_value();
+        for (auto& supervisor : supervisors_) {
+            supervisor->stop(kind, [left, all_stopped] {
+                if (left->fetch_sub(1) == 1) all_stopped->set_value();
+            });
+        }
+        // Every step of a supervisor's stop has a deadline of its own; this one is for an io_context nobody runs.
+        const auto limit = std::chrono::nanoseconds(3 * options_.limits.shutdown_ns + 2 * options_.limits.kill_ns);
+        if (future.wait_for(limit) != std::future_status::ready) {
+            log::error(kLog, "plugins did not stop in time");
+            return;
+        }
+        for (auto& supervisor : supervisors_) supervisor->wait_idle();
+        if (kind == StopKind::Dev) remove_leftovers();
+    }
+
+    Result<std::shared_ptr<Driver>> driver(const std::string& name) {
+        std::lock_guard lock(mutex_);
+        auto it = drivers_.find(name);
+        if (it != drivers_.end() && (owners_.count(name) != 0 || !settled_)) return std::shared_ptr<Driver>(it->second);
+        if (settled_ && !expected(name)) return unknown_driver(name);
+        return std::shared_ptr<Driver>(client(name));
+    }
+
+    std::vector<PluginStatus> plugins() const {
+        std::vector<PluginStatus> out;
+        for (const auto& supervisor : supervisors_) {
+            if (!supervisor->spec().file.empty()) out.push_back(supervisor->status());
+        }
+        return out;
+    }
+
+    std::vector<DriverStatus> drivers() const {
+        std::lock_guard lock(mutex_);
+        std::vector<DriverStatus> out;
+        for (const auto& [name, client] : drivers_) {
+            if (owners_.count(name) != 0) out.push_back(client->status());
+        }
+        return out;
+    }
+
+    std::string plugin_status_json() const {
+        nlohmann::json doc{{"Plugins", nlohmann::json::array()}, {"Drivers", nlohmann::json::object()}};
+        for (const auto& p : plugins()) {
+            doc["Plugins"].push_back({{"File", p.file},
+                                      {"Name", p.name},
+                                      {"Type", p.type},
+                                      {"Version", p.version},
+                                      {"APIVersion", p.api_version},
+                                      {"State", plugin_state_name(p.state)},
+                                      {"Reason", p.reason},
+                                      {"PID", p.pid},
+                                      {"Since", format_rfc3339(p.since)},
+                                      {"Launches", p.launches},
+                                      {"Bundled", p.bundled},
+                                      {"Reattached", p.reattached}});
+        }
+        for (const auto& d : drivers()) {
+            doc["Drivers"][d.name] = {{"Detected", d.detected},
+                                      {"Healthy", d.healthy},
+                                      {"HealthDescription", d.description},
+                                      {"Attributes", d.attributes},
+                                      {"UpdateTime", format_rfc3339(d.updated_at)}};
+        }
+        return doc.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    }
+
+    std::unique_ptr<OpenCall> on_driver_change(std::function<void(const DriverStatus&)> callback) {
+        auto entry = driver_news_->add(std::move(callback));
+        boost::asio::post(notify_, [known = drivers(), entry] {
+            for (const auto& status : known) {
+                if (!entry->cancelled && status.updated_at != 0) entry->callback(status);
+            }
+        });
+        return std::make_unique<Subscribers<DriverStatus>::Handle>(std::move(entry));
+    }
+
+    std::unique_ptr<OpenCall> on_task_event(std::function<void(const sdk::TaskEvent&)> callback) {
+        return std::make_unique<Subscribers<sdk::TaskEvent>::Handle>(event_news_->add(std::move(callback)));
+    }
+
+    void when_settled(int64_t wait_ns, std::function<void()> callback) {
+        auto once = std::make_shared<std::once_flag>();
+        auto call = [once, callback = std::move(callback)] { std::call_once(*once, callback); };
+        auto timer = std::make_shared<boost::asio::steady_timer>(io_, std::chrono::nanoseconds(wait_ns));
+        {
+            std::lock_guard lock(mutex_);
+            if (settled_) return boost::asio::post(io_, call);
+            settle_waiters_.push_back([call, timer] {
+                timer->cancel();
+                call();
+            });
+        }
+        timer->async_wait([call, timer](const boost::system::error_code& cancelled) {
+            if (!cancelled) call();
+        });
+    }
+
+    // ---- SupervisorHost ----
+
+    Result<std::shared_ptr<DriverClient>> claim_driver(PluginSupervisor& claimant, const std::string& name,
+                                                       const std::string& version) override {
+        const auto listed = [&](const std::vector<std::string>& list) { return std::find(list.begin(), list.end(), name) != list.end(); };
+        if (listed(options_.driver_denylist)) return make_error(Code::FailedPrecondition, "driver \"{}\" is in driver.denylist", name);
+        if (!options_.driver_allowlist.empty() && !listed(options_.driver_allowlist)) {
+            return make_error(Code::FailedPrecondition, "driver \"{}\" is not in driver.allowlist", name);
+        }
+        std::lock_guard lock(mutex_);
+        auto& owner = owners_[name];
+        const auto other = owner.supervisor.lock();
+        if (other && other.get() != &claimant) {
+            // The higher version wins; at the same one an operator's own plugin replaces the bundled one.
+            const auto mine = version_numbers(version), theirs = version_numbers(owner.version);
+            const bool wins = mine > theirs || (mine == theirs && other->spec().bundled && !claimant.spec().bundled);
+            if (!wins) {
+                return make_error(Code::FailedPrecondition, "driver \"{}\" is already provided by {} ({}), this is {}", name,
+                                  other->spec().file, owner.version, version);
+            }
+            other->retire(fmt::format("driver \"{}\" is provided by {} ({})", name, claimant.spec().file, version));
+        }
+        owner = {claimant.weak_from_this(), version};
+        return client(name);
+    }
+
+    void task_event(const sdk::TaskEvent& event) override {
+        boost::asio::post(notify_, [news = event_news_, event] { news->tell(event); });
+    }
+
+    void settled(PluginSupervisor& supervisor) override {
+        std::lock_guard lock(mutex_);
+        unsettled_.erase(&supervisor);
+        if (unsettled_.empty()) settle();
+    }
+
+ private:
+    struct Owner {
+        std::weak_ptr<PluginSupervisor> supervisor;
+        std::string version;
+    };
+
+    std::string plugins_dir() const { return options_.data_dir + "/client/plugins"; }
+
+    Status add(PluginSupervisor::Spec spec, std::vector<std::shared_ptr<PluginSupervisor>>* made) {
+        spec.dir = join_path(plugins_dir(), spec.key);
+        if (!options_.cgroup_parent.empty()) spec.cgroup = join_path(options_.cgroup_parent, "plugins/" + spec.key);
+        DROVER_CHECK(make_dirs(spec.dir, 0700));
+        made->push_back(std::make_shared<PluginSupervisor>(std::move(spec), options_.limits, io_, *this));
+        return {};
+    }
+
+    std::map<std::string, std::string> environment(std::map<std::string, std::string> env, const std::string& key) const {
+        env[std::string(kMagicCookieKey)] = kMagicCookie;
+        env["PLUGIN_MIN_PORT"] = "10000";
+        env["PLUGIN_MAX_PORT"] = "25000";
+        env["PLUGIN_PROTOCOL_VERSIONS"] = "2";
+        env["DROVER_TASK_STATE_DIR"] = options_.data_dir + "/client/tasks";
+        // A socket where only we can look; too long a path leaves it to the plugin (its temporary directory).
+        const std::string dir = join_path(plugins_dir(), key);
+        if (dir.size() <= kSocketDirMax) env["PLUGIN_UNIX_SOCKET_DIR"] = dir;
+        return env;
+    }
+
+    // Under mutex_: the driver's client, made when missing.
+    std::shared_ptr<DriverClient> client(const std::string& name) {
+        auto& slot = drivers_[name];
+        if (!slot) {
+            slot = std::make_shared<DriverClient>(name, options_.limits, io_, [weak = weak_from_this()](const DriverStatus& status) {
+                auto self = weak.lock();
+                if (!self) return;
+                boost::asio::post(self->notify_, [news = self->driver_news_, status] { news->tell(status); });
+            });
+        }
+        return slot;
+    }
+
+    // Under mutex_: whether a plugin that is not given up looks as if it were this driver's.
+    bool expected(const std::string& name) const {
+        return std::any_of(supervisors_.begin(), supervisors_.end(), [&](const auto& s) {
+            const auto status = s->status();
+            return status.state != PluginState::Failed && (s->log_name() == name || status.name == name);
+        });
+    }
+
+    Error unknown_driver(const std::string& name) const {
+        std::vector<std::string> names;
+        for (const auto& [known, owner] : owners_) names.push_back(known);
+        std::string why;
+        for (const auto& supervisor : supervisors_) {
+            const auto status = supervisor->status();
+            if (supervisor->log_name() == name || status.name == name) why = fmt::format("; {}: {}", status.file, status.reason);
+        }
+        return make_error(Code::NotFound, "unknown driver \"{}\" (this node has: {}){}", name,
+                          names.empty() ? "none" : join(names, ", "), why);
+    }
+
+    // Under mutex_: every plugin is up or has failed once.
+    void settle() {
+        settled_ = true;
+        for (auto& waiter : settle_waiters_) boost::asio::post(io_, std::move(waiter));
+        settle_waiters_.clear();
+        for (auto& [name, waiting] : drivers_) {
+            if (owners_.count(name) == 0 && !expected(name)) {
+                boost::asio::post(io_, [waiting = waiting, error = unknown_driver(name)] { waiting->give_up(error); });
+            }
+        }
+    }
+
+    void remove_leftovers() {
+        (void)::rmdir(plugins_dir().c_str());
+        if (options_.cgroup_parent.empty()) return;
+        auto group = cgroup::Cgroup::open(join_path(options_.cgroup_parent, "plugins"));
+        if (group && group->exists()) (void)group->remove(kSecond);
+    }
+
+    PluginHostOptions options_;
+    boost::asio::io_context& io_;
+    Strand notify_;
+    const std::shared_ptr<Subscribers<DriverStatus>> driver_news_ = std::make_shared<Subscribers<DriverStatus>>();
+    const std::shared_ptr<Subscribers<sdk::TaskEvent>> event_news_ = std::make_shared<Subscribers<sdk::TaskEvent>>();
+    std::vector<std::shared_ptr<PluginSupervisor>> supervisors_;  // as start() made it
+
+    // Asked from every thread; held for map operations only, never while a callback runs.
+    mutable std::mutex mutex_;
+    std::map<std::string, std::shared_ptr<DriverClient>> drivers_;
+    std::map<std::string, Owner> owners_;
+    std::set<PluginSupervisor*> unsettled_;
+    bool settled_ = false;
+    bool stopped_ = false;
+    std::vector<std::function<void()>> settle_waiters_;
+};
+
+Result<std::unique_ptr<PluginHost>> PluginHost::start(PluginHostOptions options, boost::asio::io_context& io) {
+    auto impl = std::make_shared<Impl>(std::move(options), io);
+    DROVER_CHECK(impl->start());
+    return std::unique_ptr<PluginHost>(new PluginHost(std::move(impl)));
+}
+
+PluginHost::PluginHost(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+PluginHost::~PluginHost() { impl_->stop(StopKind::Orderly); }
+
+void PluginHost::stop(StopKind kind) { impl_->stop(kind); }
+Result<std::shared_ptr<Driver>> PluginHost::driver(const std::string& name) { return impl_->driver(name); }
+std::vector<PluginStatus> PluginHost::plugins() const { return impl_->plugins(); }
+std::vector<DriverStatus> PluginHost::drivers() const { return impl_->drivers(); }
+std::string PluginHost::plugin_status_json() const { return impl_->plugin_status_json(); }
+std::unique_ptr<OpenCall> PluginHost::on_driver_change(std::function<void(const DriverStatus&)> callback) {
+    return impl_->on_driver_change(std::move(callback));
+}
+std::unique_ptr<OpenCall> PluginHost::on_task_event(std::function<void(const sdk::TaskEvent&)> callback) {
+    return impl_->on_task_event(std::move(callback));
+}
+void PluginHost::when_settled(int64_t wait_ns, std::function<void()> callback) { impl_->when_settled(wait_ns, std::move(callback)); }
+
+void PluginHost::apply(const DriverStatus& status, model::Node& node) {
+    model::DriverInfo info;
+    for (const auto& [key, value] : status.attributes) {
+        (*info.mutable_attributes())[key] = value;
+        (*node.mutable_attributes())[key] = value;
+    }
+    info.set_detected(status.detected);
+    info.set_healthy(status.healthy);
+    info.set_health_description(status.description);
+    info.set_update_time(status.updated_at);
+    (*node.mutable_drivers())[status.name] = std::move(info);
+    const std::string key = "driver." + status.name;
+    if (status.detected) (*node.mutable_attributes())[key] = "1";
+    else node.mutable_attributes()->erase(key);
+}
+
+}  // namespace drover::agent
