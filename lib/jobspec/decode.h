@@ -6,9 +6,10 @@
 //   HCL_BLOCK      name { }. A message (at most one), a repeated message, or a map<string, message> by its label.
 //   HCL_LABEL      the label of the enclosing block (string).
 //   HCL_MAP        map<string, scalar>: name { k = v } or name = { k = v }; numbers and bools become strings.
-//   HCL_ANY        MapValue or map of it: a free-form body, see free_form().
+//   HCL_ANY        MapValue: a free-form block, see free_form().
 //
-// value_type (of HCL_ATTRIBUTE): "upper" upper-cases a string; (of HCL_MAP) "attribute" or "block" allows that form only.
+// value_type of an HCL_BLOCK may be "no_label": here the block has no label, and what is its label elsewhere is an
+// attribute (the type of a group's scaling block).
 #pragma once
 #include <functional>
 #include <map>
@@ -28,6 +29,9 @@ using BlockHook = std::function<void(const hcl::Block& block, const hcl::EvalCon
 
 struct DecodeOptions {
     std::map<std::string, BlockHook, std::less<>> hooks;  // by the message's full name, "drover.model.Constraint"
+    // A block that may stand once may also be repeated, the later over the earlier (agent configuration). Else that is an
+    // error.
+    bool merge_repeated_blocks = false;
 };
 
 // Fills `message` from a body. What could be decoded is set, also after errors.
@@ -38,11 +42,8 @@ void decode_body(const hcl::Body& body, const hcl::EvalContext& context, google:
 void decode_block(const hcl::Block& block, const hcl::EvalContext& context, google::protobuf::Message& message,
                   hcl::Diagnostics& diagnostics, const DecodeOptions& options = {});
 
-// The attribute names and block types a message takes.
-hcl::BodySchema schema_of(const google::protobuf::Message& message);
-
-// A free-form body as values: attributes as they are, except that objects, and blocks (their labels as one more level
-// each), become lists with one object per block; whole numbers become integers.
+// A free-form body as values: attributes as they are, except that objects (not those directly in a list) and blocks
+// (their labels as one more level each) become lists with one object per block; whole numbers become integers.
 void free_form(const hcl::Body& body, const hcl::EvalContext& context, model::MapValue& out,
                hcl::Diagnostics& diagnostics);
 
