@@ -137,16 +137,6 @@ std::optional<std::string> resolve(std::string_view name, const TaskEnv& env) {
     return std::nullopt;
 }
 
-void interpolate_value(model::Value& value, const TaskEnv& env) {
-    if (value.has_string_value()) {
-        value.set_string_value(interpolate(value.string_value(), env));
-    } else if (value.has_list_value()) {
-        for (auto& item : *value.mutable_list_value()->mutable_values()) interpolate_value(item, env);
-    } else if (value.has_map_value()) {
-        interpolate(*value.mutable_map_value(), env);
-    }
-}
-
 }  // namespace
 
 std::string env_key(std::string_view text) {
@@ -203,15 +193,6 @@ std::string interpolate(std::string_view text, const TaskEnv& env) {
     }
     out.append(text.substr(std::min(at, text.size())));
     return out;
-}
-
-void interpolate(model::MapValue& values, const TaskEnv& env) {
-    google::protobuf::Map<std::string, model::Value> fields;
-    for (auto& [key, value] : *values.mutable_fields()) {
-        interpolate_value(value, env);
-        fields[interpolate(key, env)] = std::move(value);
-    }
-    *values.mutable_fields() = std::move(fields);
 }
 
 std::map<std::string, std::string> hcl_variables(const TaskEnv& env) {

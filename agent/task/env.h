@@ -8,7 +8,6 @@
 
 namespace drover::model {
 class Allocation;
-class MapValue;
 class Node;
 class Task;
 class TaskGroup;
@@ -39,7 +38,6 @@ TaskEnv build_env(const EnvInput& input);
 // Replaces ${node.x}, ${attr.x}, ${meta.x}, ${env["X"]}, ${NOMAD_X} (any variable of the environment); an unknown one stays
 // as it is. "$${" is a literal "${". Never fails.
 std::string interpolate(std::string_view text, const TaskEnv& env);
-void interpolate(model::MapValue& values, const TaskEnv& env);  // every string in it, and map keys
 
 // The variables under their HCL names, for the driver's own templates.
 std::map<std::string, std::string> hcl_variables(const TaskEnv& env);

@@ -73,7 +73,7 @@ void TaskMachine::on(const task_event::SetupDone&) {
     if (record_.phase() != client::SETUP) return;
     setup_running_ = false;
     if (record_.kill()) return die();
-    record_.set_task_id(fmt::format("{}/{}/{:08x}", spec_.alloc_id, spec_.name, static_cast<uint32_t>(tick_.random >> 32)));
+    record_.set_task_id(fmt::format("{}/{}/{:08x}", spec_.alloc_id, spec_.name, static_cast<uint32_t>(tick_.random)));
     enter(client::STARTING);
     if (record_.window_start_ns() == 0) record_.set_window_start_ns(tick_.now_ns);
     persist();
@@ -104,7 +104,6 @@ void TaskMachine::on(const task_event::Started& started) {
     actions_.emplace_back(task_action::Report{});
     actions_.emplace_back(task_action::WaitTask{record_.task_id()});
     persist();
-    actions_.emplace_back(task_action::Poststart{});
     if (record_.kill() || record_.restart_requested()) begin_stop();
 }
 
@@ -167,7 +166,6 @@ void TaskMachine::on(const task_event::Recovered&) {
         persist();
     }
     actions_.emplace_back(task_action::WaitTask{record_.task_id()});
-    actions_.emplace_back(task_action::Poststart{});
     actions_.emplace_back(task_action::Report{});
     if (record_.phase() == client::STOPPING) {
         if (record_.stop_delayed()) send_stop();
@@ -415,6 +413,13 @@ void TaskMachine::on(const task_event::Note& note) {
     show(note.event);
     persist();
     actions_.emplace_back(task_action::Report{});
+}
+
+void TaskMachine::on(const task_event::Abort& abort) {
+    if (record_.phase() != client::WAITING) return;
+    show(abort.event);
+    record_.mutable_state()->set_failed(true);
+    die();
 }
 
 // ---- helpers ---------------------------------------------------------------------------------------------------------

@@ -72,6 +72,7 @@ struct Restart {                                       // asked for by an operat
 struct Signal { std::string signal; std::string reason; };
 struct ServerContact {};                               // first answer of a server since the agent started
 struct Note { model::TaskEvent event; };               // only shown
+struct Abort { model::TaskEvent event; };              // the allocation could not be set up: dead and failed, never started
 }  // namespace task_event
 
 using TaskInput =
@@ -79,7 +80,7 @@ using TaskInput =
                  task_event::Started, task_event::StartFailed, task_event::StartUnknown, task_event::Recovered,
                  task_event::RecoverFailed, task_event::DriverLost, task_event::DriverReady, task_event::Exited,
                  task_event::Destroyed, task_event::TimerFired, task_event::StopFailed, task_event::Kill,
-                 task_event::Restart, task_event::Signal, task_event::ServerContact, task_event::Note>;
+                 task_event::Restart, task_event::Signal, task_event::ServerContact, task_event::Note, task_event::Abort>;
 
 // ---- actions, to be performed in order ---------------------------------------------------------------------------------
 
@@ -100,13 +101,12 @@ struct Destroy { std::string task_id; };               // flush logs, DestroyTas
 struct AwaitDriver {};                                 // -> DriverReady
 struct ArmTimer { int64_t delay_ns = 0; };             // replaces the timer -> TimerFired
 struct SendSignal { std::string task_id; std::string signal; };
-struct Poststart {};                                   // statistics and the like; nothing waits for it
 }  // namespace task_action
 
 using TaskAction = std::variant<task_action::Persist, task_action::Report, task_action::RunSetup, task_action::StartTask,
                                 task_action::RecoverTask, task_action::WaitTask, task_action::StopTask,
                                 task_action::Destroy, task_action::AwaitDriver, task_action::ArmTimer,
-                                task_action::SendSignal, task_action::Poststart>;
+                                task_action::SendSignal>;
 using TaskActions = std::vector<TaskAction>;
 
 class TaskMachine {
@@ -157,6 +157,7 @@ class TaskMachine {
     void on(const task_event::Signal&);
     void on(const task_event::ServerContact&);
     void on(const task_event::Note&);
+    void on(const task_event::Abort&);
 
     void enter(client::TaskPhase phase) { record_.set_phase(phase); }
     void show(model::TaskEvent event);

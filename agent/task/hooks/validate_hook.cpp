@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Refuses, before anything is made, what this client cannot do: a task never runs with a part of its file ignored.
+#include "agent/task/hooks/hook.h"
+#include "base/strings.h"
+
+namespace drover::agent {
+
+Status validate_hook(TaskContext& context) {
+    const auto& task = *context.task;
+    if (task.artifacts_size() > 0) {
+        return make_error(Code::Unimplemented, "task uses an artifact block, which this agent does not support yet");
+    }
+    if (task.templates_size() > 0) {
+        return make_error(Code::Unimplemented, "task uses a template block, which this agent does not support yet");
+    }
+    if (task.has_vault()) {
+        return make_error(Code::Unimplemented, "task uses a vault block, which this agent does not support yet");
+    }
+    if (task.volume_mounts_size() > 0) {
+        return make_error(Code::Unimplemented, "task uses a volume_mount block, which this agent does not support yet");
+    }
+    if (task.has_csi_plugin_config()) {
+        return make_error(Code::Unimplemented, "task uses a csi_plugin block, which this agent does not support yet");
+    }
+    if (task.secrets_size() > 0) {
+        return make_error(Code::Unimplemented, "task uses a secret block, which this agent does not support yet");
+    }
+    const auto& options = *context.client_options;
+    const auto denied = options.find("user.denylist");
+    const auto checked = options.find("user.checked_drivers");
+    const auto drivers = split(checked != options.end() ? checked->second : "exec,qemu,java", ',');
+    const auto users = split(denied != options.end() ? denied->second : "root,Administrator", ',');
+    const bool check = std::find(drivers.begin(), drivers.end(), task.driver()) != drivers.end();
+    if (check && std::find(users.begin(), users.end(), task.user()) != users.end()) {
+        return make_error(Code::PermissionDenied, "running as user {:?} is disallowed", task.user());
+    }
+    return {};
+}
+
+}  // namespace drover::agent
