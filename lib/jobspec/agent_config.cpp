@@ -91,7 +91,7 @@ void merge_message(Message& into, const Message& over) {
                     reflection->SetDouble(&into, field, reflection->GetDouble(over, field));
                     break;
                 default:
-                    DROVER_ASSERT(!"a scalar kind that config.proto does not use");
+                    abort_with("a scalar kind that config.proto does not use", __FILE__, __LINE__);
             }
         }
     }
@@ -108,7 +108,7 @@ Status parse_agent_config(const std::string& text, const std::string& name, Agen
     hcl::Diagnostics diagnostics;
     hcl::File file = ends_with(name, ".json") ? hcl::parse_json(text, name, diagnostics)
                                               : hcl::parse(text, name, diagnostics);
-    if (!diagnostics.has_errors()) decode_body(*file.body, hcl::EvalContext(), config, diagnostics);
+    if (!diagnostics.has_errors()) decode_body(*file.body, hcl::EvalContext(), config, diagnostics, {.merge_repeated_blocks = true});
     return diagnostics.status();
 }
 
