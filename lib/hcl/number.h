@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Number: an exact decimal (sign, digits, power of ten), as HCL and JSON texts write numbers. Immutable value.
-// Sums, differences and products are exact up to kNumberDigitsMax significant digits, quotients are rounded to that
-// (half to even). There is no infinity and no NaN: what would give one is nullopt.
+// Sums, differences and products are exact up to kNumberDigitsMax significant digits and rounded to that beyond (half to
+// even); quotients keep kNumberGuardDigits more, so that 1/3*3 is 1. There is no infinity and no NaN: what would give
+// one is nullopt.
 #pragma once
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
+#include <utility>
 
 namespace drover::hcl {
 
@@ -23,13 +24,14 @@ class Number {
     // Digits in the given base (2..62, as Go's big.Int: 0-9 a-z A-Z), optional sign; whole numbers only.
     static std::optional<Number> parse_integer(std::string_view text, int base);
 
-    bool is_zero() const { return limbs_.empty(); }
+    bool is_zero() const { return digits_.empty(); }
     bool is_negative() const { return negative_; }
-    bool is_integer() const { return limbs_.empty() || exponent_ >= 0; }  // canonical: no trailing zeros kept
-    int sign() const { return limbs_.empty() ? 0 : negative_ ? -1 : 1; }
+    bool is_integer() const { return exponent_ >= 0; }  // canonical: no trailing zeros kept
+    int sign() const { return digits_.empty() ? 0 : negative_ ? -1 : 1; }
     std::optional<int64_t> to_int64() const;    // when integral and in range
     std::optional<uint64_t> to_uint64() const;  // when integral and in range
     double to_double() const;                   // nearest
+    size_t digit_count() const { return digits_.size(); }  // significant ones: what an operation costs
     bool fits_double_exactly() const;           // the double has this very value
     // Plain decimal, never scientific: "-1200", "0.1".
     std::string text() const;
@@ -53,14 +55,14 @@ class Number {
     friend bool operator<(const Number& a, const Number& b) { return compare(a, b) < 0; }
 
  private:
-    using Limbs = std::vector<uint32_t>;  // base 1e9, least significant first, no leading zero limbs
-    static std::optional<Number> make(bool negative, Limbs limbs, int64_t exponent);
-    static std::optional<Number> from_digits(bool negative, std::string digits, int64_t exponent);
+    static std::optional<Number> make(bool negative, std::string digits, int64_t exponent, size_t digits_max);
+    // The part before the decimal point, and whether anything but zeros stands behind it.
+    std::pair<Number, bool> split() const;
 
-    // value = (-1)^negative * limbs * 10^exponent; the last decimal digit of limbs is not 0. Zero: no limbs, exponent 0.
+    // value = (-1)^negative * digits * 10^exponent; digits start and end with no '0'. Zero: no digits, exponent 0.
     bool negative_ = false;
     int64_t exponent_ = 0;
-    Limbs limbs_;
+    std::string digits_;
 };
 
 }  // namespace drover::hcl

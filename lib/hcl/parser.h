@@ -24,7 +24,7 @@ File parse_json(std::string_view text, const std::string& filename, Diagnostics&
 // JSON when the first byte that is no white space is `{`, else native.
 File parse(std::string_view text, const std::string& filename, Diagnostics& diagnostics);
 
-// A lone expression (a -var value, a literal in a plugin's spec).
+// A lone expression (a -var value, a literal in a plugin's spec). This and the next two: null after an error.
 ExpressionPtr parse_expression(std::string_view text, const std::string& filename, Diagnostics& diagnostics,
                                Pos start = {});
 // Text with ${ } and %{ } and no quotes around it (a JSON string's content).

@@ -96,6 +96,10 @@ class Value {
     // A total order over values of one type (sets are kept in it): numbers by size, strings by bytes.
     static int compare(const Value& a, const Value& b);
 
+    // How much there is in all: nodes plus bytes of strings, what sharing hides included. What evaluation pays for.
+    uint64_t weight() const { return weight_; }
+    uint32_t depth() const { return depth_; }  // of nested collections
+
     // As an HCL expression, for messages and tests: `{a = [1, "x"]}`; unknown is `(unknown)`.
     std::string text() const;
 
@@ -103,10 +107,12 @@ class Value {
     enum class State { Null, Unknown, Known };
     using Data = std::variant<std::monostate, bool, Number, std::string, std::shared_ptr<const Sequence>,
                               std::shared_ptr<const Mapping>>;
-    Value(Type type, State state, Data data = {}) : type_(std::move(type)), state_(state), data_(std::move(data)) {}
+    Value(Type type, State state, Data data = {});
 
     Type type_;
     State state_ = State::Null;
+    uint32_t depth_ = 0;
+    uint64_t weight_ = 1;
     Data data_;
 };
 
