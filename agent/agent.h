@@ -54,6 +54,8 @@ struct ClientOptions {
     int64_t max_kill_timeout_ns = 30'000'000'000;
     int32_t gc_max_allocs = 50;            // terminal allocations kept on disk before the oldest is collected
     int64_t gc_interval_ns = 60'000'000'000;
+    double gc_disk_usage_threshold = 80;   // percent of the allocations' file system
+    double gc_inode_usage_threshold = 70;
 };
 
 // What happens to what the agent runs: Orderly leaves all of it running, as a kill -9 does; Dev ends and removes it.

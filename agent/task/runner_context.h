@@ -38,6 +38,7 @@ struct RunnerContext {
     std::string cgroup_parent;
     std::map<std::string, std::string> client_options;
     int64_t kill_timeout_ns_max = 30'000'000'000;
+    bool rebooted = false;           // since the state was stored: explains why drivers do not know a task
 };
 
 }  // namespace drover::agent

@@ -261,7 +261,8 @@ void TaskRunner::recover_with(const std::string& task_id, Result<sdk::Capabiliti
             return self.input(task_event::Recovered{});
         }
         if (plugin_lost(result.error())) return self.input(task_event::DriverLost{});
-        self.input(task_event::RecoverFailed{result.error().message()});
+        const std::string why = self.context_.rebooted ? "the machine was restarted: " : "";
+        self.input(task_event::RecoverFailed{why + result.error().message()});
     }));
 }
 

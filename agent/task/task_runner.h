@@ -45,6 +45,8 @@ class TaskRunner : public std::enable_shared_from_this<TaskRunner> {
     void detach();
 
     const TaskMachine& machine() const { return *machine_; }
+    // An instance was started once, so there may be logs; false before begin_*().
+    bool started() const { return machine_ && machine_->record().state().started_at() != 0; }
     const std::string& name() const { return name_; }
     const model::Task& task() const { return *task_; }
 
