@@ -142,6 +142,18 @@ void update_alloc(StateWriter& w, const model::Allocation& update, const JobPtr&
     w.put_alloc({std::make_shared<const model::Allocation>(std::move(alloc)), job ? job : found->job, found->handed_over});
 }
 
+void follow_up(StateWriter& w, const cmd::AllocFollowup& followup) {
+    const auto found = w.state().alloc(followup.alloc_id());
+    if (!found) return;
+    AllocRecord record = *found;
+    auto alloc = *found->alloc;
+    alloc.set_followup_eval_id(followup.eval_id());
+    alloc.set_modify_index(w.index());
+    alloc.set_modify_time(w.time());
+    record.alloc = std::make_shared<const model::Allocation>(std::move(alloc));
+    w.put_alloc(std::move(record));
+}
+
 void deployment_status(StateWriter& w, const cmd::DeploymentStatusUpdate& update) {
     auto found = w.state().deployment(update.deployment_id());
     if (!found || !model::deployment_active(found->status())) return;
@@ -174,6 +186,7 @@ Status plan(StateWriter& w, const cmd::Plan& plan) {
     for (const auto& update : plan.updates()) update_alloc(w, update, job);
     if (job && current && !current->stop())
         for (const auto& placed : plan.placements()) place_alloc(w, placed, job);
+    for (const auto& followup : plan.followups()) follow_up(w, followup);
     put_evals(w, plan.evals());
     put_evals(w, plan.final_evals());
     return {};

@@ -346,9 +346,7 @@ void StateWriter::put_node(model::Node node) {
     auto before = s_.node(node.id());
     node.set_create_index(before ? before->create_index() : index_);
     node.set_modify_index(index_);
-    const bool was_ready = before && node_ready(*before) && before->computed_class() == node.computed_class();
-    if (node_ready(node) && (!was_ready || before->node_resources().SerializeAsString() !=
-                                               node.node_resources().SerializeAsString())) {
+    if (node_ready(node)) {
         fx_.freed_classes.insert(node.computed_class());
         fx_.freed_nodes.insert(node.id());
     }
