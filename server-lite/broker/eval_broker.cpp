@@ -42,6 +42,11 @@ void EvalBroker::set_enabled(bool enabled) {
     cancelable_.clear();
 }
 
+bool EvalBroker::enabled() const {
+    std::lock_guard lock(mutex_);
+    return enabled_;
+}
+
 int64_t EvalBroker::next_due() const {
     int64_t due = delayed_.empty() ? INT64_MAX : delayed_.begin()->first;
     for (const auto& [id, out] : unacked_) due = std::min(due, out.deadline);

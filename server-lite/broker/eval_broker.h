@@ -44,6 +44,7 @@ class EvalBroker {
     EvalBroker(BrokerOptions options, std::function<void()> attention);
 
     void set_enabled(bool enabled);  // false drops everything
+    bool enabled() const;
     // A known id is ignored unless it is out for work: then it comes in after its ack. WaitUntil is honoured.
     void enqueue(EvalPtr eval, Now now);
     // Waits for an evaluation of one of the types; empty when the broker was stopped.
