@@ -5,7 +5,6 @@
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/support/proto_buffer_reader.h>
-#include <grpcpp/support/proto_buffer_writer.h>
 
 #include "base/strings.h"
 #include "ports/cluster_port.h"
@@ -65,9 +64,9 @@ class Call final : public grpc::ServerGenericBidiReactor {
  private:
     void answer(Result<std::unique_ptr<Message>> result) {
         if (!result) return Finish(wire_status(result.error()));
-        bool own = false;
-        auto status = grpc::GenericSerialize<grpc::ProtoBufferWriter, Message>(**result, &response_bytes_, &own);
-        if (!status.ok()) return Finish(status);
+        grpc::Slice bytes((*result)->ByteSizeLong());
+        (*result)->SerializeWithCachedSizesToArray(const_cast<uint8_t*>(bytes.begin()));
+        response_bytes_ = grpc::ByteBuffer(&bytes, 1);
         StartWriteAndFinish(&response_bytes_, grpc::WriteOptions(), grpc::Status::OK);
     }
     void hold() { ++owners_; }
