@@ -33,6 +33,11 @@ void ask_for_end() {
     (void)ignored;
 }
 
+std::optional<std::string> environment(const char* name) {
+    const char* value = std::getenv(name);
+    return value ? std::optional<std::string>(value) : std::nullopt;
+}
+
 // Handlers, not SIG_IGN: an ignored signal stays ignored in every process we start, a handled one does not.
 void install_signals() {
     struct sigaction action {};
@@ -65,7 +70,8 @@ int serve_until_end(Driver& driver, const HandshakeRequest& request) {
     // Both outlive main(): calls may still be running when the process ends, and tasks are not theirs to wait for.
     auto* pool = new WorkerPool(kThreadsMax);
     auto* service = new DriverService(driver, *pool);
-    driver.attach({.task_state_dir = std::getenv("DROVER_TASK_STATE_DIR") ? std::getenv("DROVER_TASK_STATE_DIR") : "",
+    driver.attach({.task_state_dir = environment("DROVER_TASK_STATE_DIR").value_or(""),
+                   .cgroup_parent = environment("DROVER_CGROUP_PARENT").value_or("drover"),
                    .emit_event = [service](TaskEvent event) { service->events().emit(std::move(event)); }});
     auto* base = new BaseService(driver, *pool);
     auto* controller = new ControllerService(ask_for_end);
@@ -104,10 +110,7 @@ int serve_until_end(Driver& driver, const HandshakeRequest& request) {
 }  // namespace
 
 int serve_driver(int, char**, std::unique_ptr<Driver> driver) {
-    auto request = read_handshake_request(driver->name(), [](const char* name) -> std::optional<std::string> {
-        const char* value = std::getenv(name);
-        return value ? std::optional<std::string>(value) : std::nullopt;
-    });
+    auto request = read_handshake_request(driver->name(), environment);
     if (!request) {
         fmt::print(stderr, "{}\n", request.error().message());
         return 1;

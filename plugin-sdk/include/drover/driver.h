@@ -25,6 +25,8 @@ struct DriverContext {
     // Where tasks keep what finds them again; one agent's drivers may share it, ids are unique. Absolute, private.
     // Set by drover's agent (DROVER_TASK_STATE_DIR); empty under another host: use a config option and a default.
     std::string task_state_dir;
+    // Below which cgroup tasks make theirs (DROVER_CGROUP_PARENT, default "drover"); empty: no cgroups.
+    std::string cgroup_parent;
     // Shows an event to the user. Any thread; kept in a bounded queue while no host listens.
     std::function<void(TaskEvent)> emit_event;
 };

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "drivers/common/process_driver.h"
+
+#include <csignal>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "drivers/common/signals.h"
+#include "drover/config.h"
+
+namespace drover::drivers {
+namespace {
+
+constexpr int32_t kHandleVersion = 1;
+constexpr int kStopSignalDefault = SIGINT;
+
+// For people who look at a stored handle; recovery needs the task's id only.
+struct HandleState {
+    int64_t pid = 0;
+    int64_t started_unix_ns = 0;
+};
+const sdk::Schema<HandleState>& handle_schema() {
+    static const auto schema = sdk::Schema<HandleState>()
+                                   .optional("pid", &HandleState::pid)
+                                   .optional("started_unix_ns", &HandleState::started_unix_ns);
+    return schema;
+}
+
+sdk::ExitResult exit_result(const sdk::ProcessStatus& status) {
+    sdk::ExitResult out{
+        .exit_code = status.exit_code, .signal = status.signal, .oom_killed = status.oom_killed, .error = ""};
+    if (status.phase == sdk::ProcessPhase::Lost) out.error = "the task's end was not seen: " + status.message;
+    if (status.phase == sdk::ProcessPhase::StartFailed) out.error = status.message;
+    return out;
+}
+
+Error not_found(const std::string& task_id) {
+    return make_error(Code::NotFound, "task not found for given id: {}", task_id);
+}
+
+}  // namespace
+
+void ProcessDriver::configure(const std::string& state_dir, const std::optional<sdk::AgentConfig>& agent) {
+    std::lock_guard lock(mutex_);
+    configured_state_dir_ = state_dir;
+    if (!agent || !agent->topology || agent->topology->cores.empty()) return;
+    double total = 0;
+    for (const sdk::CpuCore& core : agent->topology->cores)
+        total += static_cast<double>(core.base_mhz ? core.base_mhz : core.guess_mhz ? core.guess_mhz : core.max_mhz);
+    core_mhz_ = total / static_cast<double>(agent->topology->cores.size());
+}
+
+std::string ProcessDriver::state_dir() const {
+    std::lock_guard lock(mutex_);
+    if (!configured_state_dir_.empty()) return configured_state_dir_;
+    if (!context().task_state_dir.empty()) return context().task_state_dir;
+    return "/var/lib/drover-plugins/" + name();
+}
+
+std::string ProcessDriver::task_cgroup(const std::string& task_id) const {
+    if (context().cgroup_parent.empty() || cgroup::mounted().version == cgroup::Version::None) return "";
+    return context().cgroup_parent + "/" + sdk::task_dir_name(task_id);
+}
+
+Result<sdk::ProcessHost*> ProcessDriver::host() {
+    std::string dir = state_dir();
+    std::lock_guard lock(mutex_);
+    if (!host_) {
+        DROVER_TRY(host_, sdk::ProcessHost::open({.state_dir = dir, .cgroup_parent = context().cgroup_parent, .shim_path = ""}));
+    }
+    return host_.get();
+}
+
+Result<std::shared_ptr<ProcessDriver::Task>> ProcessDriver::find(const std::string& task_id) {
+    std::lock_guard lock(mutex_);
+    auto it = tasks_.find(task_id);
+    if (it == tasks_.end()) return not_found(task_id);
+    return it->second;
+}
+
+Result<sdk::StartedTask> ProcessDriver::adopt(const sdk::TaskConfig& config,
+                                              std::shared_ptr<sdk::ProcessTask> process) {
+    HandleState state{.pid = process->pid(), .started_unix_ns = process->started_ns()};
+    sdk::StartedTask started;
+    started.handle = {.version = kHandleVersion,
+                      .config = config,
+                      .state = sdk::TaskState::Running,
+                      .driver_state = handle_schema().encode(state)};
+    auto task = std::make_shared<Task>();
+    task->process = std::move(process);
+    task->name = config.name;
+    std::lock_guard lock(mutex_);
+    tasks_.insert_or_assign(config.id, std::move(task));
+    return started;
+}
+
+Result<sdk::StartedTask> ProcessDriver::start_task(const sdk::TaskConfig& config) {
+    if (find(config.id)) return make_error(Code::AlreadyExists, "task {} exists already", config.id);
+    DROVER_TRY(sdk::ProcessHost * host, this->host());
+    auto prepared = prepare(config);
+    if (!prepared) {
+        if (Status cleaned = cleanup(config.id); !cleaned)
+            log::warn(name(), "cannot clean up", {{"task", config.id}, {"error", cleaned.error().message()}});
+        return std::move(prepared).error();
+    }
+    auto process = host->start(*prepared);
+    // A host whose plugin died during StartTask asks its successor again: what the first one started is the answer.
+    if (!process && process.error().code() == Code::AlreadyExists) process = host->recover(config.id);
+    if (!process) {
+        Error error = explain(std::move(process).error(), config.id);
+        if (Status cleaned = cleanup(config.id); !cleaned)
+            log::warn(name(), "cannot clean up", {{"task", config.id}, {"error", cleaned.error().message()}});
+        return error;
+    }
+    log::info(name(), "task started", {{"task", config.id}, {"pid", (*process)->pid()}});
+    return adopt(config, std::move(*process));
+}
+
+Status ProcessDriver::recover_task(const sdk::TaskHandle& handle) {
+    if (find(handle.config.id)) return {};
+    if (!handle.driver_state.empty() && handle.version != kHandleVersion) {
+        return make_error(Code::InvalidArgument, "handle version: expected {}, found {}", kHandleVersion,
+                          handle.version);
+    }
+    DROVER_TRY(sdk::ProcessHost * host, this->host());
+    auto process = host->recover(handle.config.id);
+    if (!process) {
+        if (process.error().code() == Code::NotFound) return not_found(handle.config.id);
+        return std::move(process).error().context("recover task " + handle.config.id);
+    }
+    log::info(name(), "task recovered", {{"task", handle.config.id}, {"pid", (*process)->pid()}});
+    DROVER_TRY(auto adopted, adopt(handle.config, std::move(*process)));
+    (void)adopted;
+    return {};
+}
+
+Status ProcessDriver::wait_task(const std::string& task_id, sdk::ExitCallback done) {
+    DROVER_TRY(auto task, find(task_id));
+    task->process->on_exit([done = std::move(done)](const sdk::ProcessStatus& status) { done(exit_result(status)); });
+    return {};
+}
+
+Status ProcessDriver::stop_task(const std::string& task_id, int64_t timeout_ns, const std::string& signal) {
+    auto task = find(task_id);
+    if (!task) return {};
+    int number = kStopSignalDefault;
+    if (!signal.empty()) {
+        DROVER_TRY(number, parse_signal(signal));
+    }
+    return (*task)->process->stop(number, timeout_ns);
+}
+
+Status ProcessDriver::destroy_task(const std::string& task_id, sdk::Force force) {
+    std::shared_ptr<sdk::ProcessTask> process;
+    if (auto known = find(task_id)) {
+        process = (*known)->process;
+    } else {
+        DROVER_TRY(sdk::ProcessHost * host, this->host());
+        auto found = host->recover(task_id);
+        if (found) {
+            process = *found;
+        } else if (found.error().code() != Code::NotFound) {
+            return std::move(found).error().context("destroy task " + task_id);
+        }
+    }
+    if (process) DROVER_CHECK(process->destroy(force == sdk::Force::Yes));
+    DROVER_CHECK(cleanup(task_id));
+    std::lock_guard lock(mutex_);
+    tasks_.erase(task_id);
+    return {};
+}
+
+Result<sdk::TaskStatus> ProcessDriver::inspect_task(const std::string& task_id) {
+    DROVER_TRY(auto task, find(task_id));
+    sdk::ProcessStatus status = task->process->status();
+    return sdk::TaskStatus{.id = task_id,
+                           .name = task->name,
+                           .state = status.ended() ? sdk::TaskState::Exited : sdk::TaskState::Running,
+                           .started_unix_ns = status.started_ns,
+                           .completed_unix_ns = status.finished_ns,
+                           .exit = exit_result(status),
+                           .attributes = {{"pid", std::to_string(status.pid)}},
+                           .network = {}};
+}
+
+Result<sdk::TaskStats> ProcessDriver::task_stats(const std::string& task_id) {
+    DROVER_TRY(auto task, find(task_id));
+    DROVER_TRY(cgroup::Stats now, task->process->stats());
+    sdk::TaskStats out;
+    out.timestamp_unix_ns = unix_now();
+    sdk::MemoryUsage& memory = out.total.memory;
+    memory = {.rss_bytes = now.memory_rss_bytes,
+              .cache_bytes = now.memory_cache_bytes,
+              .max_usage_bytes = now.memory_peak_bytes,
+              .kernel_bytes = now.memory_kernel_bytes,
+              .kernel_max_bytes = now.memory_kernel_peak_bytes,
+              .usage_bytes = now.memory_usage_bytes,
+              .swap_bytes = now.memory_swap_bytes};
+    sdk::CpuUsage& cpu = out.total.cpu;
+    cpu.throttled_periods = now.cpu_throttled_periods;
+    cpu.throttled_ns = now.cpu_throttled_ns;
+
+    std::lock_guard lock(mutex_);
+    // The first sample after a start or a restart has nothing to compare with: measured from the task's start.
+    int64_t at = mono_now();
+    double elapsed = static_cast<double>(task->sampled_ns ? at - task->sampled_ns : unix_now() - task->process->started_ns());
+    auto percent = [elapsed](uint64_t before, uint64_t after) {
+        return elapsed > 0 && after >= before ? 100.0 * static_cast<double>(after - before) / elapsed : 0.0;
+    };
+    cpu.percent = percent(task->cpu_ns, now.cpu_ns);
+    cpu.user_percent = percent(task->cpu_user_ns, now.cpu_user_ns);
+    cpu.system_percent = percent(task->cpu_system_ns, now.cpu_system_ns);
+    if (core_mhz_ > 0) cpu.total_mhz = *cpu.percent / 100 * core_mhz_;
+    task->cpu_ns = now.cpu_ns;
+    task->cpu_user_ns = now.cpu_user_ns;
+    task->cpu_system_ns = now.cpu_system_ns;
+    task->sampled_ns = at;
+    return out;
+}
+
+Status ProcessDriver::signal_task(const std::string& task_id, const std::string& signal) {
+    DROVER_TRY(auto task, find(task_id));
+    DROVER_TRY(int number, parse_signal(signal));
+    return task->process->signal(number);
+}
+
+}  // namespace drover::drivers

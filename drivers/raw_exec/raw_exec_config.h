@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// The config blocks of raw_exec: the agent's plugin block and a task's.
+#pragma once
+#include "drover/config.h"
+
+namespace drover::drivers {
+
+struct RawExecPluginConfig {
+    bool enabled = false;
+    std::string state_dir;  // under a host that does not set DROVER_TASK_STATE_DIR
+};
+
+inline const sdk::Schema<RawExecPluginConfig>& raw_exec_plugin_schema() {
+    static const auto schema = sdk::Schema<RawExecPluginConfig>()
+                                   .optional("enabled", &RawExecPluginConfig::enabled)
+                                   .optional("state_dir", &RawExecPluginConfig::state_dir);
+    return schema;
+}
+
+struct RawExecTaskConfig {
+    std::string command;
+    std::vector<std::string> args;
+    std::string work_dir;
+    std::optional<int32_t> oom_score_adj;
+    std::string cgroup_v2_override;                        // the task's group is made below this one
+    std::map<std::string, std::string> cgroup_v1_override; // controller -> group; the same one for all
+};
+
+inline const sdk::Schema<RawExecTaskConfig>& raw_exec_task_schema() {
+    using C = RawExecTaskConfig;
+    static const auto schema = sdk::Schema<C>()
+                                   .required("command", &C::command)
+                                   .optional("args", &C::args)
+                                   .optional("work_dir", &C::work_dir)
+                                   .optional("oom_score_adj", &C::oom_score_adj)
+                                   .optional("cgroup_v2_override", &C::cgroup_v2_override)
+                                   .optional("cgroup_v1_override", &C::cgroup_v1_override);
+    return schema;
+}
+
+}  // namespace drover::drivers
