@@ -4,6 +4,7 @@
 #include <csignal>
 
 #include "base/clock.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "drivers/common/signals.h"
 #include "drover/config.h"
@@ -32,6 +33,12 @@ sdk::ExitResult exit_result(const sdk::ProcessStatus& status) {
     if (status.phase == sdk::ProcessPhase::Lost) out.error = "the task's end was not seen: " + status.message;
     if (status.phase == sdk::ProcessPhase::StartFailed) out.error = status.message;
     return out;
+}
+
+// Before anything is started, so that the error names the path.
+Status check_output(const std::string& path, std::string_view which) {
+    if (path.empty() || path_exists(path)) return {};
+    return make_error(Code::NotFound, "{}: \"{}\" does not exist", which, path);
 }
 
 Error not_found(const std::string& task_id) {
@@ -96,6 +103,8 @@ Result<sdk::StartedTask> ProcessDriver::adopt(const sdk::TaskConfig& config,
 
 Result<sdk::StartedTask> ProcessDriver::start_task(const sdk::TaskConfig& config) {
     if (find(config.id)) return make_error(Code::AlreadyExists, "task {} exists already", config.id);
+    DROVER_CHECK(check_output(config.stdout_path, "stdout"));
+    DROVER_CHECK(check_output(config.stderr_path, "stderr"));
     DROVER_TRY(sdk::ProcessHost * host, this->host());
     auto prepared = prepare(config);
     if (!prepared) {

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "drivers/exec/exec_driver.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/clock.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "drivers/common/command_path.h"
+#include "drivers/common/subprocess.h"
+#include "drivers/exec/exec_bundle.h"
+
+namespace drover::drivers {
+namespace {
+
+constexpr int64_t kRuntimeNs = 30 * kSecond;
+
+// The task's id in the letters a runtime takes; unique because each task has a runtime root of its own.
+std::string container_id(const std::string& task_id) {
+    std::string id = task_id;
+    for (char& c : id)
+        if (!std::isalnum(static_cast<unsigned char>(c)) && c != '-' && c != '_' && c != '.') c = '_';
+    return id;
+}
+
+// The last error in a runtime's JSON log; empty when there is none.
+std::string last_error(const std::string& path) {
+    auto text = read_file(path, 1 << 20);
+    if (!text) return "";
+    std::string found;
+    for (const std::string& line : split(*text, '\n')) {
+        auto entry = nlohmann::json::parse(line, nullptr, false);
+        if (!entry.is_object() || !entry.contains("msg") || !entry["msg"].is_string()) continue;
+        if (entry.value("level", "") == "error" || entry.value("level", "") == "fatal") found = entry["msg"];
+    }
+    return found;
+}
+
+std::string resolv_conf(const sdk::DnsConfig& dns) {
+    std::string text;
+    for (const std::string& server : dns.servers) text += "nameserver " + server + "\n";
+    if (!dns.searches.empty()) text += "search " + join(dns.searches, " ") + "\n";
+    if (!dns.options.empty()) text += "options " + join(dns.options, " ") + "\n";
+    return text;
+}
+
+}  // namespace
+
+sdk::Capabilities ExecDriver::capabilities() const {
+    return {.send_signals = true,
+            .exec = false,
+            .fs_isolation = sdk::FsIsolation::Image,
+            .network_modes = {sdk::NetworkMode::Host, sdk::NetworkMode::Group},
+            .must_create_network = false,
+            .accepts_mounts = true,
+            .disable_log_collection = false,
+            .dynamic_workload_users = false};
+}
+
+Status ExecDriver::set_config(std::string_view msgpack, const std::optional<sdk::AgentConfig>& agent) {
+    DROVER_TRY(ExecPluginConfig config, exec_plugin_schema().decode(msgpack));
+    for (const std::string* mode : {&config.default_pid_mode, &config.default_ipc_mode}) {
+        if (*mode == "private" || *mode == "host") continue;
+        return make_error(Code::InvalidArgument, "{}: expected \"private\" or \"host\", found \"{}\"",
+                          mode == &config.default_pid_mode ? "default_pid_mode" : "default_ipc_mode", *mode);
+    }
+    configure(config.state_dir, agent);
+    std::lock_guard lock(mutex_);
+    config_ = std::move(config);
+    return {};
+}
+
+ExecPluginConfig ExecDriver::config() const {
+    std::lock_guard lock(mutex_);
+    return config_;
+}
+
+Result<std::string> ExecDriver::runtime() const {
+    std::string name = config().runtime;
+    if (!name.empty() && name[0] == '/') return name;
+    for (const std::string& dir : split(kDefaultPath, ':'))
+        if (std::string path = join_path(dir, name); ::access(path.c_str(), X_OK) == 0) return path;
+    return make_error(Code::NotFound, "{} is not installed (looked in {})", name, kDefaultPath);
+}
+
+sdk::Fingerprint ExecDriver::fingerprint() {
+    auto undetected = [](std::string why) {
+        return sdk::Fingerprint{.attributes = {}, .health = sdk::Health::Undetected, .description = std::move(why), .error = ""};
+    };
+    if (::geteuid() != 0) return undetected("requires root privileges");
+    if (cgroup::mounted().version == cgroup::Version::None) return undetected("requires cgroups");
+    auto path = runtime();
+    if (!path) return undetected(path.error().message());
+    struct stat info {};
+    if (::stat(path->c_str(), &info) != 0) return undetected(*path + ": " + std::strerror(errno));
+    std::string identity = fmt::format("{} {} {}", *path, info.st_ino, info.st_mtime);
+    std::lock_guard lock(mutex_);
+    if (version_of_ != identity) {
+        auto answer = run_command({*path, "--version"}, kRuntimeNs);
+        if (!answer || answer->exit_code != 0)
+            return undetected(fmt::format("{} --version: {}", *path,
+                                          answer ? std::string(trim(answer->output)) : answer.error().message()));
+        std::string line = split(answer->output, '\n').front();
+        version_ = std::string(trim(line.substr(line.rfind(' ') + 1)));
+        version_of_ = identity;
+    }
+    return {.attributes = {{"driver.exec", {true, ""}},
+                           {"driver.exec.runtime", {*path, ""}},
+                           {"driver.exec.runtime.version", {version_, ""}}},
+            .health = sdk::Health::Healthy,
+            .description = "Healthy",
+            .error = ""};
+}
+
+std::string ExecDriver::bundle_dir(const std::string& task_id) const {
+    return join_path(state_dir(), ".exec/" + sdk::task_dir_name(task_id));
+}
+
+Result<sdk::ProcessSpec> ExecDriver::prepare(const sdk::TaskConfig& task) {
+    DROVER_TRY(ExecTaskConfig task_config, exec_task_schema().decode(task.msgpack_driver_config));
+    ExecPluginConfig plugin = config();
+    DROVER_TRY(std::string runtime_path, runtime());
+    const std::string dir = bundle_dir(task.id);
+    oci::HostView host = oci::host_view(oci::default_host_paths());
+    DROVER_TRY(oci::Bundle bundle, exec_bundle(task, task_config, plugin, host, dir));
+
+    sdk::ProcessSpec spec;
+    spec.task_id = task.id;
+    spec.cgroup = task_cgroup(task.id);
+    if (spec.cgroup.empty()) return make_error(Code::FailedPrecondition, "exec requires cgroups");
+    spec.limits = exec_limits(task.resources);
+    bundle.cgroup = spec.cgroup + "/container";
+    spec.oom_cgroups = {bundle.cgroup};
+
+    DROVER_CHECK(make_dirs(dir, 0700));
+    DROVER_CHECK(oci::make_root(bundle.root, host, {"/proc", "/dev", "/sys", "/run", "/alloc", "/local", "/secrets", "/tmp"}));
+    if (task.dns) {
+        DROVER_CHECK(write_file(join_path(dir, "resolv.conf"), resolv_conf(*task.dns), 0644));
+        bundle.mounts.push_back({join_path(dir, "resolv.conf"), "/etc/resolv.conf", {"ro", "nosuid", "nodev", "rprivate"}});
+    }
+    DROVER_CHECK(write_file(join_path(dir, "config.json"), oci::config_json(bundle)));
+
+    // The runtime's own working directory: "/", where nothing can be in the way.
+    spec.command = runtime_path;
+    spec.pid_file = join_path(dir, "pid");
+    spec.args = {"--root",   join_path(dir, "state"), "--log", join_path(dir, "log"), "--log-format", "json", "run",
+                 "--detach", "--bundle", dir, "--pid-file", spec.pid_file};
+    if (plugin.no_pivot_root) spec.args.push_back("--no-pivot");
+    spec.args.push_back(container_id(task.id));
+    spec.env = {std::string("PATH=") + kDefaultPath};
+    spec.stdout_path = task.stdout_path;
+    spec.stderr_path = task.stderr_path;
+    return spec;
+}
+
+Error ExecDriver::explain(Error error, const std::string& task_id) {
+    std::string told = last_error(join_path(bundle_dir(task_id), "log"));
+    if (told.empty()) return error;
+    return Error(error.code(), fmt::format("start container: {}", told), error.retry());
+}
+
+Status ExecDriver::cleanup(const std::string& task_id) {
+    const std::string dir = bundle_dir(task_id);
+    if (!path_exists(dir)) return {};
+    if (path_exists(join_path(dir, "state"))) {
+        DROVER_TRY(std::string runtime_path, runtime());
+        // Takes the container's process, its cgroups in every hierarchy and its state. "Does not exist" is fine too.
+        DROVER_TRY(auto deleted, run_command({runtime_path, "--root", join_path(dir, "state"), "delete", "--force",
+                                              container_id(task_id)},
+                                             kRuntimeNs));
+        if (deleted.exit_code != 0)
+            log::warn(name(), "the runtime's delete failed", {{"task", task_id}, {"output", trim(deleted.output)}});
+    }
+    return remove_tree(dir);
+}
+
+}  // namespace drover::drivers

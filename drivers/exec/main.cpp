@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "drivers/exec/exec_driver.h"
+#include "drover/serve.h"
+
+int main(int argc, char** argv) { return drover::sdk::serve<drover::drivers::ExecDriver>(argc, argv); }

@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every bundled driver against the protocol, as a host would use it: the real binary, a real handshake, real tasks. The
+// processes' drivers are killed with -9 while their tasks run, and each test ends with a look for what was left behind:
+// directories, cgroups, mounts, processes. Needs root and cgroups for exec; exit code 77 (skipped) without.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <functional>
+
+#include "base/clock.h"
+#include "base/files.h"
+#include "base/strings.h"
+#include "base/uuid.h"
+#include "cgroup/cgroup.h"
+#include "drover/value.h"
+#include "plugin-sdk/process/process_task.h"
+#include "plugin-sdk/testing/plugin_process.h"
+#include "plugin-sdk/wire/msgpack.h"
+
+namespace drover::conformance {
+namespace {
+
+using sdk::Value;
+using sdk::testing::PluginProcess;
+
+struct DriverCase {
+    std::string name;
+    std::string binary;   // below the build folder
+    Value::Map config;    // of the plugin
+    bool isolated = false;
+};
+
+std::string binary_path(const DriverCase& driver) {
+    const char* build = std::getenv("DROVER_BUILD_DIR");
+    return std::string(build ? build : "build/dev") + "/lib/drover/" + driver.binary;
+}
+
+bool eventually(const std::function<bool()>& condition, int64_t timeout_ns = 20 * kSecond) {
+    for (int64_t deadline = mono_now() + timeout_ns; mono_now() < deadline; ::usleep(2000))
+        if (condition()) return true;
+    return condition();
+}
+
+bool alive(pid_t pid) {
+    auto stat = read_file(fmt::format("/proc/{}/stat", pid));
+    if (!stat) return false;
+    char state = (*stat)[stat->rfind(')') + 2];
+    return state != 'Z' && state != 'X';
+}
+
+#define ASSERT_OK(expr)                                                     \
+    do {                                                                    \
+        auto assert_ok_ = (expr);                                           \
+        ASSERT_TRUE(assert_ok_) << #expr << ": " << assert_ok_.error().message(); \
+    } while (false)
+
+class DriverTest : public ::testing::TestWithParam<DriverCase> {
+ protected:
+    void SetUp() override {
+        if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+        char name[] = "/tmp/drover-conf-XXXXXX";
+        ASSERT_NE(::mkdtemp(name), nullptr);
+        dir_ = name;
+        ASSERT_EQ(::chmod(name, 0755), 0);
+        cgroup_ = "drover-test-" + short_id(new_uuid());
+        alloc_ = dir_ + "/alloc-1";
+        for (const char* sub : {"/alloc/data", "/alloc/logs", "/alloc/tmp", "/web/local", "/web/secrets", "/web/tmp"}) {
+            ASSERT_OK(make_dirs(alloc_ + sub, 0755));
+            ASSERT_EQ(::chmod((alloc_ + sub).c_str(), 0777), 0);
+        }
+        launch();
+    }
+
+    // Whatever a test did: no process, cgroup, mount or file of a task is left.
+    void TearDown() override {
+        if (dir_.empty()) return;
+        if (plugin_) {
+            for (const std::string& id : ids_) EXPECT_TRUE(plugin_->destroy_task(id, true)) << id;
+            plugin_.reset();
+        }
+        auto entries = list_dir(state_dir());
+        if (entries)
+            for (const std::string& entry : *entries)
+                EXPECT_TRUE(entry[0] == '.') << "left in the state directory: " << entry;
+        EXPECT_EQ(list_dir(state_dir() + "/.exec").value_or(std::vector<std::string>()), std::vector<std::string>());
+        EXPECT_EQ(read_file("/proc/self/mountinfo").value().find(dir_), std::string::npos);
+        auto group = cgroup::Cgroup::open(cgroup_);
+        if (group && group->exists()) {
+            EXPECT_TRUE(eventually([&] { return group->procs()->empty(); })) << "processes are left in " << cgroup_;
+            for (const std::string& path : group_dirs())
+                for (const std::string& entry : list_dir(path).value_or(std::vector<std::string>()))
+                    if (std::string sub = path + "/" + entry; entry != "shims" && is_dir(sub))
+                        ADD_FAILURE() << "left: " << sub;
+            EXPECT_TRUE(group->remove(5 * kSecond));
+        }
+        // Hierarchies that only a container runtime uses.
+        for (const std::string& path : group_dirs()) {
+            ADD_FAILURE() << "left: " << path;
+            ::rmdir(path.c_str());
+        }
+        if (HasFailure()) fmt::print(stderr, "plugin's log:\n{}", read_file(dir_ + "/stderr").value_or(""));
+        EXPECT_TRUE(remove_tree(dir_));
+    }
+
+    static bool is_dir(const std::string& path) {
+        struct stat info {};
+        return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+    }
+    std::vector<std::string> group_dirs() const {
+        std::vector<std::string> out;
+        for (const std::string& hierarchy : list_dir("/sys/fs/cgroup").value_or(std::vector<std::string>()))
+            if (std::string path = "/sys/fs/cgroup/" + hierarchy + "/" + cgroup_; is_dir(path)) out.push_back(path);
+        if (std::string path = "/sys/fs/cgroup/" + cgroup_; is_dir(path)) out.push_back(path);
+        return out;
+    }
+
+    std::string state_dir() const { return dir_ + "/tasks"; }
+
+    void launch() {
+        plugin_.reset();
+        auto plugin = PluginProcess::launch({.binary = binary_path(GetParam()),
+                                             .env = {{"DROVER_TASK_STATE_DIR", state_dir()},
+                                                     {"DROVER_CGROUP_PARENT", cgroup_},
+                                                     {"PLUGIN_UNIX_SOCKET_DIR", dir_}},
+                                             .stderr_path = dir_ + "/stderr",
+                                             .cookie = true});
+        ASSERT_TRUE(plugin) << plugin.error().message();
+        plugin_ = std::move(*plugin);
+        ASSERT_OK(plugin_->set_config(sdk::msgpack_encode(GetParam().config), sdk::AgentConfig{}));
+    }
+    void relaunch_after_kill() {
+        plugin_->kill();
+        launch();
+    }
+
+    sdk::TaskConfig task(Value::Map config) {
+        sdk::TaskConfig task;
+        task.id = "alloc-1/web/" + short_id(new_uuid());
+        task.name = "web";
+        task.alloc_id = "alloc-1";
+        task.alloc_dir = alloc_;
+        task.env = {{"GREETING", "hello"}, {"PATH", "/usr/bin:/bin"}};
+        task.resources.cpu_mhz = 100;
+        task.resources.memory_mb = 64;
+        task.stdout_path = out_path();
+        task.stderr_path = err_path();
+        task.msgpack_driver_config = sdk::msgpack_encode(std::move(config));
+        EXPECT_TRUE(write_file(out_path(), "", 0666));
+        EXPECT_TRUE(write_file(err_path(), "", 0666));
+        ids_.push_back(task.id);
+        return task;
+    }
+    sdk::TaskConfig shell(const std::string& script) {
+        return task({{"command", "/bin/sh"}, {"args", Value::List{"-c", script}}});
+    }
+    std::string out_path() const { return dir_ + "/out"; }
+    std::string err_path() const { return dir_ + "/err"; }
+    std::string out() const { return read_file(out_path()).value_or(""); }
+    bool says(const std::string& text) const {
+        return eventually([&] { return out().find(text) != std::string::npos; });
+    }
+
+    pid_t task_pid(const std::string& id) {
+        auto status = plugin_->inspect_task(id);
+        EXPECT_TRUE(status) << status.error().message();
+        return status ? static_cast<pid_t>(parse_int(status->attributes["pid"]).value_or(0)) : 0;
+    }
+
+    std::string dir_, alloc_, cgroup_;
+    std::unique_ptr<PluginProcess> plugin_;
+    std::vector<std::string> ids_;
+};
+
+// --- what all drivers do, the mock included
+
+class ProtocolTest : public DriverTest {};
+
+TEST_P(ProtocolTest, ExplainsItselfToAPerson) {
+    std::string output;
+    auto status = PluginProcess::run_to_end(
+        {.binary = binary_path(GetParam()), .env = {}, .stderr_path = dir_ + "/shell", .cookie = false}, &output);
+    ASSERT_OK(status);
+    EXPECT_EQ(*status, 1);
+    EXPECT_EQ(output, "");
+    EXPECT_NE(read_file(dir_ + "/shell").value().find(GetParam().name), std::string::npos);
+    EXPECT_NE(read_file(dir_ + "/shell").value().find("plugin_dir"), std::string::npos);
+}
+
+TEST_P(ProtocolTest, IntroducesItself) {
+    EXPECT_TRUE(starts_with(plugin_->handshake(), "1|2|unix|" + dir_ + "/drover-plugin-"));
+    auto info = plugin_->info();
+    ASSERT_OK(info);
+    EXPECT_EQ(info->name, GetParam().name);
+    EXPECT_EQ(info->type, sdk::PluginType::Driver);
+    EXPECT_EQ(info->api_versions, std::vector<std::string>{"v0.1.0"});
+    auto schema = plugin_->config_schema();
+    ASSERT_OK(schema);
+    EXPECT_TRUE(*schema && (*schema)->kind == sdk::HclSpec::Kind::Object);
+    auto task_schema = plugin_->task_config_schema();
+    ASSERT_OK(task_schema);
+    EXPECT_EQ(task_schema->kind, sdk::HclSpec::Kind::Object);
+    auto capabilities = plugin_->capabilities();
+    ASSERT_OK(capabilities);
+    EXPECT_TRUE(capabilities->send_signals);
+    EXPECT_EQ(capabilities->fs_isolation, GetParam().isolated ? sdk::FsIsolation::Image : sdk::FsIsolation::None);
+    auto fingerprint = plugin_->fingerprint();
+    ASSERT_OK(fingerprint);
+    EXPECT_EQ(fingerprint->health, sdk::Health::Healthy) << fingerprint->description;
+    EXPECT_TRUE(plugin_->healthy().value_or(false));
+    EXPECT_TRUE(plugin_->idle_streams_stay_open().value_or(false));
+}
+
+TEST_P(ProtocolTest, EndsWhenToldTo) {
+    int64_t before = mono_now();
+    auto status = plugin_->shutdown(10 * kSecond);
+    ASSERT_OK(status);
+    EXPECT_EQ(*status, 0);
+    EXPECT_LT(mono_now() - before, 2 * kSecond);
+    for (const std::string& entry : list_dir(dir_).value_or(std::vector<std::string>()))
+        EXPECT_FALSE(starts_with(entry, "drover-plugin-")) << "the socket's directory is left: " << entry;
+    plugin_.reset();
+}
+
+TEST_P(ProtocolTest, RefusesABadConfigNamingThePlace) {
+    auto key = GetParam().name == "exec" ? "no_pivot_root" : GetParam().name == "raw_exec" ? "enabled" : "healthy";
+    Status set = plugin_->set_config(sdk::msgpack_encode(Value::Map{{key, 7}}), std::nullopt);
+    ASSERT_FALSE(set);
+    EXPECT_EQ(set.error().message(), fmt::format("SetConfig failed: {}: expected a boolean, found a number (7)", key));
+    set = plugin_->set_config("\xc1", std::nullopt);
+    ASSERT_FALSE(set);
+    EXPECT_NE(set.error().message().find("msgpack, byte 0"), std::string::npos);
+}
+
+TEST_P(ProtocolTest, UnknownTasksAreNotFoundOrGone) {
+    EXPECT_EQ(plugin_->wait_task("no/such/task", 10 * kSecond).error().code(), Code::NotFound);
+    EXPECT_EQ(plugin_->inspect_task("no/such/task").error().code(), Code::NotFound);
+    EXPECT_EQ(plugin_->signal_task("no/such/task", "SIGTERM").error().code(), Code::NotFound);
+    EXPECT_TRUE(plugin_->stop_task("no/such/task", kSecond, ""));
+    EXPECT_TRUE(plugin_->destroy_task("no/such/task", true));
+    sdk::TaskHandle handle;
+    handle.config.id = "no/such/task";
+    EXPECT_EQ(plugin_->recover_task(handle).error().code(), Code::NotFound);
+    EXPECT_EQ(plugin_->recover_task({}).error().code(), Code::InvalidArgument);
+    EXPECT_EQ(plugin_->start_task({}).error().code(), Code::InvalidArgument);
+    EXPECT_FALSE(plugin_->exec_task("no/such/task"));
+    Status exec = plugin_->exec_task_streaming();
+    ASSERT_FALSE(exec);
+    EXPECT_EQ(exec.error().message(), "driver does not support exec");
+}
+
+// --- the drivers of processes
+
+TEST_P(DriverTest, RunsATaskToItsEnd) {
+    sdk::TaskConfig config = shell("echo $GREETING; echo oops >&2; exit 3");
+    auto started = plugin_->start_task(config);
+    ASSERT_OK(started);
+    EXPECT_EQ(started->handle.config, config);
+    EXPECT_EQ(started->handle.state, sdk::TaskState::Running);
+    EXPECT_NE(started->handle.version, 0);
+    auto exit = plugin_->wait_task(config.id, 20 * kSecond);
+    ASSERT_OK(exit);
+    EXPECT_EQ(*exit, (sdk::ExitResult{.exit_code = 3, .signal = 0, .oom_killed = false, .error = ""}));
+    EXPECT_EQ(*plugin_->wait_task(config.id, 20 * kSecond), *exit);  // and again
+    EXPECT_EQ(out(), "hello\n");
+    EXPECT_EQ(read_file(err_path()).value(), "oops\n");
+    auto status = plugin_->inspect_task(config.id);
+    ASSERT_OK(status);
+    EXPECT_EQ(status->state, sdk::TaskState::Exited);
+    EXPECT_EQ(status->exit.exit_code, 3);
+    EXPECT_GE(status->completed_unix_ns, status->started_unix_ns);
+    ASSERT_OK(plugin_->destroy_task(config.id, true));
+}
+
+TEST_P(DriverTest, StopsBySignalThenByForce) {
+    sdk::TaskConfig polite = shell("trap 'exit 7' TERM; echo up; while :; do sleep 0.05; done");
+    ASSERT_OK(plugin_->start_task(polite));
+    ASSERT_TRUE(says("up"));
+    ASSERT_OK(plugin_->stop_task(polite.id, 20 * kSecond, "SIGTERM"));
+    EXPECT_EQ(plugin_->wait_task(polite.id, 20 * kSecond)->exit_code, 7);
+
+    sdk::TaskConfig deaf = shell("trap '' INT TERM; echo up; sleep 3600 & sleep 3600; wait");
+    ASSERT_OK(plugin_->start_task(deaf));
+    ASSERT_TRUE(says("up"));
+    pid_t pid = task_pid(deaf.id);
+    EXPECT_TRUE(alive(pid));
+    ASSERT_OK(plugin_->stop_task(deaf.id, 100 * kMillisecond, ""));
+    EXPECT_EQ(plugin_->wait_task(deaf.id, 20 * kSecond)->signal, SIGKILL);
+    EXPECT_FALSE(alive(pid));
+    // Again, and for one that has ended: fine.
+    EXPECT_TRUE(plugin_->stop_task(deaf.id, 100 * kMillisecond, ""));
+}
+
+TEST_P(DriverTest, DeliversSignals) {
+    sdk::TaskConfig config = shell("trap 'echo got usr1' USR1; echo up; while :; do sleep 0.05; done");
+    ASSERT_OK(plugin_->start_task(config));
+    ASSERT_TRUE(says("up"));
+    ASSERT_OK(plugin_->signal_task(config.id, "SIGUSR1"));
+    EXPECT_TRUE(says("got usr1"));
+    Status bad = plugin_->signal_task(config.id, "SIGNONSENSE");
+    ASSERT_FALSE(bad);
+    EXPECT_EQ(bad.error().message(), "\"SIGNONSENSE\" is no signal");
+}
+
+TEST_P(DriverTest, TasksOutliveTheirPlugin) {
+    sdk::TaskConfig config = shell("trap 'exit 9' TERM; echo up; while :; do sleep 0.05; done");
+    auto started = plugin_->start_task(config);
+    ASSERT_OK(started);
+    ASSERT_TRUE(says("up"));
+    pid_t pid = task_pid(config.id);
+    EXPECT_NE(::getsid(pid), ::getsid(plugin_->pid()));
+
+    relaunch_after_kill();
+    EXPECT_EQ(plugin_->wait_task(config.id, 10 * kSecond).error().code(), Code::NotFound);
+    ASSERT_OK(plugin_->recover_task(started->handle));
+    EXPECT_EQ(task_pid(config.id), pid);
+    ASSERT_OK(plugin_->recover_task(started->handle));  // known already
+
+    // The agent died before it stored the handle: only the id is known.
+    relaunch_after_kill();
+    sdk::TaskHandle bare;
+    bare.config.id = config.id;
+    ASSERT_OK(plugin_->recover_task(bare));
+    EXPECT_EQ(task_pid(config.id), pid);
+    EXPECT_TRUE(alive(pid));
+
+    // The same start again, as a host does whose plugin died during StartTask: it is the same task.
+    relaunch_after_kill();
+    ASSERT_OK(plugin_->start_task(config));
+    EXPECT_EQ(task_pid(config.id), pid);
+    EXPECT_EQ(plugin_->start_task(config).error().code(), Code::AlreadyExists);
+
+    ASSERT_OK(plugin_->stop_task(config.id, 20 * kSecond, "TERM"));
+    EXPECT_EQ(plugin_->wait_task(config.id, 20 * kSecond)->exit_code, 9);
+}
+
+TEST_P(DriverTest, ReportsAnEndThatNobodySaw) {
+    sdk::TaskConfig config = shell("echo up; while [ ! -e " + std::string(GetParam().isolated ? "/local" : "local") + "/go ]; do sleep 0.02; done; exit 5");
+    ASSERT_OK(plugin_->start_task(config));
+    ASSERT_TRUE(says("up"));
+    pid_t pid = task_pid(config.id);
+    plugin_->kill();
+    ASSERT_OK(write_file(alloc_ + "/web/local/go", ""));
+    ASSERT_TRUE(eventually([&] { return !alive(pid); }));
+    launch();
+    sdk::TaskHandle bare;
+    bare.config.id = config.id;
+    ASSERT_OK(plugin_->recover_task(bare));
+    EXPECT_EQ(*plugin_->wait_task(config.id, 20 * kSecond), (sdk::ExitResult{.exit_code = 5, .signal = 0, .oom_killed = false, .error = ""}));
+}
+
+TEST_P(DriverTest, DestroysByIdAlone) {
+    sdk::TaskConfig config = shell("sleep 3600 & echo up; sleep 3600");
+    ASSERT_OK(plugin_->start_task(config));
+    ASSERT_TRUE(says("up"));
+    pid_t pid = task_pid(config.id);
+    Status refused = plugin_->destroy_task(config.id, false);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code(), Code::FailedPrecondition);
+    relaunch_after_kill();
+    ASSERT_OK(plugin_->destroy_task(config.id, true));
+    EXPECT_FALSE(alive(pid));
+    EXPECT_EQ(plugin_->inspect_task(config.id).error().code(), Code::NotFound);
+    ASSERT_OK(plugin_->destroy_task(config.id, true));  // again is fine
+}
+
+TEST_P(DriverTest, RefusesWhatCannotStartAndLeavesNothing) {
+    ASSERT_OK(write_file(alloc_ + "/web/local/plain", "x", 0644));
+    std::string local = GetParam().isolated ? "/local" : alloc_ + "/web/local";
+    struct Case {
+        Value::Map config;
+        std::string user;
+        std::string message;
+    };
+    for (const Case& wrong : std::vector<Case>{
+             {{}, "", "command: is required, but was not given"},
+             {{{"command", ""}}, "", "command: must not be empty"},
+             {{{"command", "/no/such/file"}}, "", "command \"/no/such/file\": "},
+             {{{"command", "no-such-program"}}, "", "command \"no-such-program\": not found (looked in "},
+             {{{"command", "plain"}}, "", "command \"" + local + "/plain\": is not executable (mode 0644)"},
+             {{{"command", "/usr"}}, "", "command \"/usr\": is a directory"},
+             {{{"command", "/bin/true"}, {"args", "x"}}, "", "args: expected a list, found text (\"x\")"},
+             {{{"command", "/bin/true"}}, "no-such-user", "user \"no-such-user\" does not exist on this machine"},
+             {{{"command", "/bin/true"}, {"work_dir", "tmp"}}, "", "work_dir: must be an absolute path, found \"tmp\""},
+         }) {
+        sdk::TaskConfig config = task(wrong.config);
+        config.user = wrong.user;
+        auto started = plugin_->start_task(config);
+        ASSERT_FALSE(started) << wrong.message;
+        EXPECT_EQ(started.error().message().substr(0, wrong.message.size()), wrong.message);
+        EXPECT_EQ(started.error().retry(), Retry::No);
+    }
+    sdk::TaskConfig config = task({{"command", "/bin/true"}});
+    config.stdout_path = dir_ + "/no/such/fifo";
+    auto started = plugin_->start_task(config);
+    ASSERT_FALSE(started);
+    EXPECT_NE(started.error().message().find(config.stdout_path), std::string::npos) << started.error().message();
+}
+
+TEST_P(DriverTest, SamplesItsCgroup) {
+    sdk::TaskConfig config = shell("echo up; while :; do :; done");
+    ASSERT_OK(plugin_->start_task(config));
+    ASSERT_TRUE(says("up"));
+    auto stats = plugin_->task_stats(config.id, 50 * kMillisecond, 3);
+    ASSERT_OK(stats);
+    for (const sdk::TaskStats& sample : *stats) {
+        EXPECT_EQ(sample.id, config.id);
+        EXPECT_GT(sample.timestamp_unix_ns, 0);
+        EXPECT_TRUE(sample.total.memory.usage_bytes.value_or(0) > 0);
+    }
+    EXPECT_GT(stats->back().total.cpu.percent.value_or(0), 1.0);
+    EXPECT_EQ(plugin_->task_stats("no/such/task", kSecond, 1).error().code(), Code::NotFound);
+}
+
+// Hundreds of blocked WaitTask calls must not cost a thread each.
+TEST_P(DriverTest, WaitingCostsNoThreads) {
+    sdk::TaskConfig config = shell("echo up; while [ ! -e " + std::string(GetParam().isolated ? "/local" : "local") + "/go ]; do sleep 0.02; done");
+    ASSERT_OK(plugin_->start_task(config));
+    ASSERT_TRUE(says("up"));
+    size_t threads = 0;
+    auto results = plugin_->wait_many(std::vector<std::string>(400, config.id), 30 * kSecond, [&] {
+        threads = list_dir(fmt::format("/proc/{}/task", plugin_->pid()))->size();
+        EXPECT_TRUE(write_file(alloc_ + "/web/local/go", ""));
+    });
+    ASSERT_OK(results);
+    EXPECT_EQ(results->size(), 400u);
+    EXPECT_LT(threads, 40u);
+}
+
+const DriverCase kMock{"mock_driver", "test-plugins/drover-driver-mock", {}, false};
+const DriverCase kRawExec{"raw_exec", "plugins/drover-driver-raw_exec", {{"enabled", true}}, false};
+const DriverCase kExec{"exec", "plugins/drover-driver-exec", {}, true};
+
+INSTANTIATE_TEST_SUITE_P(Drivers, ProtocolTest, ::testing::Values(kMock, kRawExec, kExec),
+                         [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Drivers, DriverTest, ::testing::Values(kRawExec, kExec),
+                         [](const auto& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace drover::conformance
