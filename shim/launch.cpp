@@ -89,13 +89,14 @@ void child_settings(Shim& shim, int error_fd) {
     ::umask(mask);
 }
 
-// A FIFO the shim holds is opened again through that descriptor, write-only: the task can neither read its own output
-// back nor be given another file in between.
+// A FIFO the shim holds is opened again through that descriptor, so that nobody can put another file in between. It is
+// read-write for the task too: then its pipe has a reader as long as the task lives, and no write of it ends in SIGPIPE
+// even if logd, shim and agent are all killed in the same moment.
 int open_output(int fifo_fd, const char* path) {
     if (fifo_fd < 0) return ::open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
     sys::Text<48> self;
     self.add("/proc/self/fd/").add(fifo_fd);
-    return ::open(self.c_str(), O_WRONLY | O_CLOEXEC);
+    return ::open(self.c_str(), O_RDWR | O_CLOEXEC);
 }
 
 void child_stdio(Shim& shim, int error_fd) {
