@@ -39,7 +39,6 @@ inline model::Job job(std::string id, std::string type, int64_t count) {
     (*task.mutable_config()->mutable_fields())["command"].set_string_value("/bin/true");
     task.mutable_resources()->set_cpu(10);
     task.mutable_resources()->set_memory_mb(10);
-    group.mutable_ephemeral_disk()->set_size_mb(10);
     return job;
 }
 inline model::Job batch_job(std::string id, int64_t count) { return job(std::move(id), "batch", count); }
@@ -61,7 +60,7 @@ inline model::Node node(std::string name = "n1") {
     resources.mutable_cpu()->set_cpu_shares(1'000'000);
     resources.mutable_cpu()->set_total_cpu_cores(8);
     resources.mutable_memory()->set_memory_mb(1 << 19);
-    resources.mutable_disk()->set_disk_mb(1 << 20);
+    resources.mutable_disk()->set_disk_mb(1 << 24);
     resources.set_min_dynamic_port(20000);
     resources.set_max_dynamic_port(32000);
     auto& network = *resources.add_node_networks();

@@ -127,7 +127,8 @@ void Endpoints::run(const std::shared_ptr<Waiting>& w) {
         const auto state = core_.store.snapshot();
         auto response = w->reader->make(*w->request);
         auto index = w->reader->answer(*w->request, *state, *response);
-        const bool not_yet = index ? *index <= w->min_index : index.error().code() == Code::NotFound;
+        const bool not_yet = index ? *index <= w->min_index
+                                   : index.error().code() == Code::NotFound && w->reader->missing == Missing::Waits;
         if (over || !not_yet) {
             if (!index) return finish(w, std::move(index).error());
             w->reader->meta(*response, std::max<uint64_t>(1, *index));

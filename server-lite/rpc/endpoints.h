@@ -26,10 +26,12 @@ class Endpoints final : public ports::ClusterPort {
     void stop();  // what waits is answered with Cancelled, and what comes later too
 
     // A read: `answer` fills the response from a snapshot and says at which index it last changed. It is asked again when
-    // one of `keys` changes, as long as the index is not past the caller's. NotFound waits too, when the caller waits.
+    // one of `keys` changes, as long as the index is not past the caller's. NotFound waits too, unless told otherwise.
+    enum class Missing { Waits, Answers };
     template <class Request, class Response>
     void read(std::string_view name, std::function<Keys(const Request&)> keys,
-              std::function<Result<uint64_t>(const Request&, const State&, Response&)> answer);
+              std::function<Result<uint64_t>(const Request&, const State&, Response&)> answer,
+              Missing missing = Missing::Waits);
     // A write, or anything that answers when it likes.
     template <class Request, class Response>
     void write(std::string_view name,
@@ -45,6 +47,7 @@ class Endpoints final : public ports::ClusterPort {
         std::function<std::unique_ptr<Message>(const Message&)> make;
         std::function<const cluster::QueryOptions&(const Message&)> query;
         std::function<void(Message&, uint64_t index)> meta;
+        Missing missing = Missing::Waits;
     };
     using Writer = std::function<void(std::shared_ptr<const Message>, Done)>;
 
@@ -87,8 +90,9 @@ std::string index_token(uint64_t create_index, std::string_view id);
 
 template <class Request, class Response>
 void Endpoints::read(std::string_view name, std::function<Keys(const Request&)> keys,
-                     std::function<Result<uint64_t>(const Request&, const State&, Response&)> answer) {
+                     std::function<Result<uint64_t>(const Request&, const State&, Response&)> answer, Missing missing) {
     Reader reader;
+    reader.missing = missing;
     reader.keys = [keys = std::move(keys)](const Message& m) { return keys(static_cast<const Request&>(m)); };
     reader.answer = [answer = std::move(answer)](const Message& m, const State& state, Message& out) {
         return answer(static_cast<const Request&>(m), state, static_cast<Response&>(out));

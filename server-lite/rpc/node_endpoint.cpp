@@ -288,13 +288,13 @@ void register_node_endpoints(Endpoints& e) {
         [](const auto& r) { return Keys{watch::node_placements(r.node_id()), watch::node(r.node_id())}; },
         [](const auto& r, const State& s, auto& out) -> Result<uint64_t> {
             const auto node = s.node(r.node_id());
-            if (!node) return make_error(Code::FailedPrecondition, "node not found");
+            if (!node) return make_error(Code::NotFound, "node not found");
             DROVER_CHECK(check_secret(*node, r.secret_id()));
             const uint64_t index = std::max(s.usage_of(r.node_id()).placed_index, node->create_index());
             for (const auto& record : s.node_allocs(r.node_id()))
                 (*out.mutable_allocs())[record->alloc->id()] = record->alloc->alloc_modify_index();
             return index;
-        });
+        }, Endpoints::Missing::Answers);  // the client must register again
     e.read<NodeListRequest, NodeListResponse>("Node.List", [](const auto&) { return Keys{watch::table(TableId::Nodes)}; },
         [](const auto& r, const State& s, auto& out) -> Result<uint64_t> {
             std::vector<Item<NodePtr>> items;
