@@ -32,7 +32,7 @@ class AllocView {
 
  private:
     void title(std::string_view text) { in_.io.line("\n" + in_.io.bold(text)); }
-    std::string when(int64_t ns) const { return verbose_ ? format_time(ns) : relative_time(ns, unix_now()); }
+    std::string when(int64_t ns) const { return verbose_ ? format_time(ns) : relative_time(ns, in_.io.clock()); }
     std::map<std::string, const model::TaskState*> tasks() const {
         std::map<std::string, const model::TaskState*> sorted;
         for (const auto& [name, state] : alloc_.task_states()) sorted[name] = &state;

@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
+
 namespace drover::cli {
 
 constexpr int kExitOk = 0;
@@ -21,6 +23,7 @@ struct Streams {
     std::function<void(std::string_view)> out;
     std::function<void(std::string_view)> err;
     std::istream* in = nullptr;
+    int64_t (*clock)() = unix_now;           // ns; tests put a fixed one here
     bool out_is_terminal = false;
     bool in_is_terminal = false;
     bool colour = false;                     // decided by main from the terminal, -no-color and the environment

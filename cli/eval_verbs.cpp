@@ -18,7 +18,7 @@ std::string failures_of(const model::Evaluation& eval) {
 void show_basics(Invocation& in, const model::Evaluation& eval) {
     auto length = id_length(in);
     bool verbose = length == kFullId;
-    auto now = unix_now();
+    auto now = in.io.clock();
     auto when = [&](int64_t ns) { return verbose ? format_time(ns) : relative_time(ns, now); };
     auto description = eval.status_description().empty() ? eval.status() : eval.status_description();
     KeyValues pairs = {{"ID", limit_id(eval.id(), length)},
@@ -137,7 +137,7 @@ int eval_status(Invocation& in) {
     show_annotations(in, eval);
     if (!allocs->empty()) {
         title(in, "Placed Allocations");
-        in.io.line(allocs_table(*allocs, {id_length(in) == kFullId, unix_now()}, false));
+        in.io.line(allocs_table(*allocs, {id_length(in) == kFullId, in.io.clock()}, false));
     }
     show_failures(in, eval);
     ui_hint(in, *client, "View evaluation details", "/ui/evaluations?currentEval=" + eval.id());

@@ -155,7 +155,7 @@ std::string dry_run_text(Invocation& in, const model::JobPlanResponse& plan) {
         if (eval.triggered_by() == model::kTriggerRollingUpdate)
             out += fmt::format("- Rolling update, next evaluation will be in {}.\n", format_duration(eval.wait()));
     if (plan.next_periodic_launch() > 0) {
-        auto now = unix_now() / kSecond * kSecond;
+        auto now = in.io.clock() / kSecond * kSecond;
         out += fmt::format("- If submitted now, next periodic launch would be at {} ({} from now).\n",
                            format_time(plan.next_periodic_launch()),
                            format_duration(plan.next_periodic_launch() / kSecond * kSecond - now));

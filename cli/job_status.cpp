@@ -217,7 +217,7 @@ void JobStatus::show_deployment(const JobFacts& facts) {
 }
 
 void JobStatus::show_reschedules(const JobFacts& facts) {
-    auto now = unix_now();
+    auto now = in_.io.clock();
     std::vector<Row> rows = {{"Task Group", "Eval ID", "Eval Time"}};
     for (const auto& alloc : facts.allocs) {
         if (alloc.followup_eval_id().empty()) continue;
@@ -250,7 +250,7 @@ int JobStatus::show(const JobName& name) {
             show_deployment(facts);
             show_reschedules(facts);
             title("Allocations");
-            in_.io.line(allocs_table(facts.allocs, {verbose_, unix_now()}));
+            in_.io.line(allocs_table(facts.allocs, {verbose_, in_.io.clock()}));
         }
     }
     ui_hint(in_, client_, "View job details and metrics", fmt::format("/ui/jobs/{}@{}", name.id, name.namespace_name));

@@ -169,7 +169,7 @@ int job_allocs(Invocation& in) {
     if (wants_data(in)) return print_data(in, reply->body);
     auto allocs = get_list<model::AllocationListStub>(*client, job_path(name->id, "/allocations"), query);
     if (!allocs) return fail(in, "Error retrieving allocations: {}", allocs.error().message());
-    in.io.line(allocs_table(*allocs, {id_length(in) == kFullId, unix_now()}));
+    in.io.line(allocs_table(*allocs, {id_length(in) == kFullId, in.io.clock()}));
     return kExitOk;
 }
 
@@ -202,7 +202,7 @@ int job_deployments(Invocation& in) {
         if (auto decoded = model::json::decode(reply->body, deployment); !decoded)
             return fail(in, "Error retrieving deployments: {}", decoded.error().message());
         if (deployment.id().empty()) return in.io.line("No deployment found"), kExitOk;
-        in.io.line(deployment_text(deployment, {id_length(in) == kFullId, unix_now()}, in.io.bold("Deployed")));
+        in.io.line(deployment_text(deployment, {id_length(in) == kFullId, in.io.clock()}, in.io.bold("Deployed")));
         return kExitOk;
     }
     auto reply = client->get(job_path(name->id, "/deployments"), query);
@@ -244,12 +244,12 @@ int deployment_status(Invocation& in) {
     if (!found) return fail(in, "Prefix matched multiple deployments\n\n{}", deployments_table(*deployments, kFullId));
     if (wants_data(in)) return print_data(in, model::json::encode(*found));
     if (in.on("monitor")) {
-        in.io.line(fmt::format("{}: Monitoring deployment {}", format_time(unix_now()), quoted(limit_id(found->id(), id_length(in)))));
+        in.io.line(fmt::format("{}: Monitoring deployment {}", format_time(in.io.clock()), quoted(limit_id(found->id(), id_length(in)))));
         auto status = monitor_deployment(in, *client, found->id(), "");
         if (!status) return fail(in, "Error monitoring deployment: {}", status.error().message());
         return *status == "failed" ? kExitError : kExitOk;
     }
-    in.io.line(deployment_text(*found, {id_length(in) == kFullId, unix_now()}, in.io.bold("Deployed")));
+    in.io.line(deployment_text(*found, {id_length(in) == kFullId, in.io.clock()}, in.io.bold("Deployed")));
     ui_hint(in, *client, "View all deployments for this job", fmt::format("/ui/jobs/{}/deployments", found->job_id()));
     return kExitOk;
 }

@@ -28,7 +28,7 @@ class EvalMonitor {
  private:
     void headline(std::string_view text) { in_.io.line(in_.io.bold(fmt::format("==> {}: {}", now(), text))); }
     void output(std::string_view text) { in_.io.line(fmt::format("    {}: {}", now(), text)); }
-    static std::string now() { return format_time(unix_now()); }
+    std::string now() const { return format_time(in_.io.clock()); }
     std::string id(std::string_view text) const { return quoted(limit_id(text, length_)); }
 
     bool poll(const std::string& eval_id, model::Evaluation& eval);
@@ -189,13 +189,13 @@ Result<std::string> monitor_deployment(Invocation& in, api::Client& client, cons
         DROVER_CHECK(model::json::decode(reply.body, deployment));
         bool same = reply.index() == index;
         index = reply.index();
-        auto block = deployment_text(deployment, {verbose, unix_now()}, in.io.bold("Deployed"));
+        auto block = deployment_text(deployment, {verbose, in.io.clock()}, in.io.bold("Deployed"));
         if (verbose) {
             DROVER_TRY(auto allocs, get_list<model::AllocationListStub>(
                                         client, fmt::format("/v1/deployment/allocations/{}", deployment_id)));
-            block += fmt::format("\n\n{}\n{}", in.io.bold("Allocations"), allocs_table(allocs, {verbose, unix_now()}));
+            block += fmt::format("\n\n{}\n{}", in.io.bold("Allocations"), allocs_table(allocs, {verbose, in.io.clock()}));
         }
-        if (block != shown) printer.print(fmt::format("{}\n{}", format_time(unix_now()), block));
+        if (block != shown) printer.print(fmt::format("{}\n{}", format_time(in.io.clock()), block));
         shown = block;
         if (!model::deployment_active(deployment.status())) {
             if (deployment.status() != model::kDeploymentFailed || !auto_reverts(deployment)) return deployment.status();

@@ -88,7 +88,7 @@ int NodeView::list() {
 void NodeView::show_basics() {
     std::string drain = yes(node_.has_drain_strategy());
     if (node_.has_drain_strategy() && node_.drain_strategy().force_deadline() > 0)
-        drain += fmt::format("; {} deadline", relative_time(node_.drain_strategy().force_deadline(), unix_now()));
+        drain += fmt::format("; {} deadline", relative_time(node_.drain_strategy().force_deadline(), in_.io.clock()));
     auto names = [](const auto& map) {
         std::set<std::string> sorted;
         for (const auto& [name, value] : map) sorted.insert(name);
@@ -220,7 +220,7 @@ void NodeView::show_allocs() {
         stub.set_create_index(alloc.create_index());
     }
     title("Allocations");
-    in_.io.line(allocs_table(stubs, {verbose_, unix_now()}, false));
+    in_.io.line(allocs_table(stubs, {verbose_, in_.io.clock()}, false));
 }
 
 void NodeView::show_map(std::string_view name, const google::protobuf::Map<std::string, std::string>& map) {

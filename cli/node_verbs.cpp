@@ -45,7 +45,7 @@ class DrainMonitor {
         bool stopping = false;
         std::string status;
     };
-    void line(std::string_view text) { in_.io.line(fmt::format("{}: {}", format_time(unix_now()), text)); }
+    void line(std::string_view text) { in_.io.line(fmt::format("{}: {}", format_time(in_.io.clock()), text)); }
     // Whether something that must go is still there.
     bool show(const std::vector<model::Allocation>& allocs) {
         bool running = false;

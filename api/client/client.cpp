@@ -298,17 +298,16 @@ Result<HttpReply> Client::State::read_reply(std::string_view method, const std::
     char piece[16 << 10];
     char input[16 << 10];
     while (!parser.is_done() && !stopped) {
-        if (pending.empty() || !head_seen) {
-            DROVER_TRY(auto got, receive(input, sizeof input));
-            if (got > 0) answered = true;
+        DROVER_TRY(auto got, receive(input, sizeof input));
+        if (got == 0) {
             boost::system::error_code error;
-            if (got == 0) {
-                parser.put_eof(error);
-                if (error || !parser.is_done()) return make_error(Code::Unavailable, "unexpected EOF");
-                break;
-            }
-            pending.append(input, got);
+            parser.put_eof(error);
+            if (error || !parser.is_done()) return make_error(Code::Unavailable, "{}", head_seen ? "unexpected EOF" : "EOF");
+            break;
         }
+        answered = true;
+        pending.append(input, got);
+        // Until the parser has taken what it can; what is left waits for more.
         while (!pending.empty() && !parser.is_done() && !stopped) {
             auto& body = parser.get().body();
             body.data = piece;
