@@ -342,6 +342,7 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
         env["PLUGIN_MAX_PORT"] = "25000";
         env["PLUGIN_PROTOCOL_VERSIONS"] = "2";
         env["DROVER_TASK_STATE_DIR"] = options_.data_dir + "/client/tasks";
+        env["DROVER_CGROUP_PARENT"] = options_.cgroup_parent;
         // A socket where only we can look; too long a path leaves it to the plugin (its temporary directory).
         const std::string dir = join_path(plugins_dir(), key);
         if (dir.size() <= kSocketDirMax) env["PLUGIN_UNIX_SOCKET_DIR"] = dir;

@@ -34,8 +34,10 @@ std::string PluginSupervisor::config_hash(const Spec& spec) {
     sdk::wire::to_proto(spec.agent, &agent);
     text += "\x1e" + agent.SerializeAsString();
     // What the SDK's plugins read from their environment is configuration too.
-    const auto task_dir = spec.env.find("DROVER_TASK_STATE_DIR");
-    if (task_dir != spec.env.end()) text += "\x1e" + task_dir->second;
+    for (const char* name : {"DROVER_TASK_STATE_DIR", "DROVER_CGROUP_PARENT"}) {
+        const auto value = spec.env.find(name);
+        if (value != spec.env.end()) text += "\x1e" + value->second;
+    }
     return hash_text(text);
 }
 
