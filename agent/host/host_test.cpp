@@ -17,6 +17,7 @@
 #include "agent/host/record.h"
 #include "base/files.h"
 #include "base/strings.h"
+#include "cgroup/cgroup.h"
 #include "proto/model/model.pb.h"
 
 namespace drover::agent {
@@ -94,6 +95,8 @@ class HostTest : public ::testing::Test {
         work_.reset();
         for (auto& thread : threads_) thread.join();
         EXPECT_TRUE(remove_tree(dir_));
+        auto group = cgroup::Cgroup::open("drover-test-" + std::to_string(::getpid()));
+        if (group) EXPECT_TRUE(group->remove(5 * kSecond));
     }
 
     void install_mock() { ASSERT_EQ(::symlink(mock_.c_str(), (dir_ + "/plugins/drover-driver-mock").c_str()), 0); }
