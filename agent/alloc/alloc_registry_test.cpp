@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <boost/asio/thread_pool.hpp>
+#include <future>
 
 #include "agent/alloc/fake_driver.h"
 #include "base/clock.h"
