@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/agent.h"
 
+#include <sys/stat.h>
+
 #include <boost/asio/thread_pool.hpp>
 #include <thread>
 
@@ -152,7 +154,12 @@ Status ClientAgent::Impl::make_directories() {
     if (options_.data_dir.empty() || options_.data_dir[0] != '/') {
         return make_error(Code::InvalidArgument, "data_dir must be an absolute path, found {:?}", options_.data_dir);
     }
-    DROVER_CHECK(make_dirs(options_.data_dir, 0755));
+    DROVER_CHECK(make_dirs(options_.data_dir, 0711));
+    // Tasks of other users must get to their directories; what is private below has modes of its own.
+    struct stat st {};
+    if (::stat(options_.data_dir.c_str(), &st) != 0 || ::chmod(options_.data_dir.c_str(), (st.st_mode & 07777) | 0111) != 0) {
+        return Error::from_errno(options_.data_dir);
+    }
     DROVER_CHECK(make_dirs(client_dir(), 0700));
     DROVER_CHECK(make_dirs(client_dir() + "/tasks", 0700));
     DROVER_CHECK(make_dirs(client_dir() + "/fifos", 0700));

@@ -2,13 +2,12 @@
 // Writes the payload of a dispatched job into the task's local directory. The directory is the task's: it is entered by
 // descriptor and no symlink is followed.
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/task/hooks/hook.h"
 #include "base/files.h"
+#include "base/strings.h"
 
 namespace drover::agent {
 
@@ -20,19 +19,24 @@ Status dispatch_payload_hook(TaskContext& context) {
     const std::string local = context.dir.task(context.task->name()) + "/local";
     UniqueFd dir(::open(local.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!dir) return Error::from_errno(fmt::format("open {}", local));
-    open_how how{};
-    how.flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC;
-    how.mode = 0644;
-    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
-    // Parents inside local/, one by one.
-    for (size_t slash = file.find('/'); slash != std::string::npos; slash = file.find('/', slash + 1)) {
-        if (slash > 0 && ::mkdirat(dir.get(), file.substr(0, slash).c_str(), 0755) != 0 && errno != EEXIST) {
-            return Error::from_errno(fmt::format("dispatch_payload: mkdir {:?}", file.substr(0, slash)));
+    const auto parts = split(file, '/');
+    for (size_t i = 0; i < parts.size(); ++i) {
+        const std::string& part = parts[i];
+        if (part.empty() || part == ".") continue;
+        if (part == "..") return make_error(Code::PermissionDenied, "dispatch_payload: file {:?} leaves the task's local directory", file);
+        if (i + 1 == parts.size()) {
+            UniqueFd out(::openat(dir.get(), part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644));
+            if (!out) return Error::from_errno(fmt::format("dispatch_payload: open {:?} in the task's local directory", file));
+            return write_all(out.get(), payload);
         }
+        if (::mkdirat(dir.get(), part.c_str(), 0755) != 0 && errno != EEXIST) {
+            return Error::from_errno(fmt::format("dispatch_payload: mkdir {:?}", part));
+        }
+        UniqueFd next(::openat(dir.get(), part.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+        if (!next) return Error::from_errno(fmt::format("dispatch_payload: open {:?}", part));
+        dir = std::move(next);
     }
-    UniqueFd out(static_cast<int>(::syscall(SYS_openat2, dir.get(), file.c_str(), &how, sizeof how)));
-    if (!out) return Error::from_errno(fmt::format("dispatch_payload: open {:?} in the task's local directory", file));
-    return write_all(out.get(), payload);
+    return make_error(Code::InvalidArgument, "dispatch_payload: {:?} names no file", file);
 }
 
 }  // namespace drover::agent
