@@ -5,71 +5,13 @@
 
 #include <gtest/gtest.h>
 
-#include "base/files.h"
 #include "proto/model/model.pb.h"
+#include "tests/support/json_diff.h"
 
 namespace drover::model::json {
 namespace {
 
-std::string golden(const std::string& name) {
-    const char* root = std::getenv("DROVER_SOURCE_DIR");
-    auto text = read_file(join_path(root ? root : ".", "tests/golden/nomad/api/" + name));
-    EXPECT_TRUE(text) << text.error().message();
-    return text ? *text : "";
-}
-
-std::string brief(const Value* value) {
-    return value == nullptr ? "(nothing)" : encode_value(*value).substr(0, 200);
-}
-
-bool is_number(const Value& value) {
-    return value.kind_case() == Value::kIntValue || value.kind_case() == Value::kDoubleValue;
-}
-
-double number_of(const Value& value) {
-    return value.kind_case() == Value::kIntValue ? static_cast<double>(value.int_value()) : value.double_value();
-}
-
-// Every difference as one line; an integer equals the double of its value.
-void compare(const std::string& path, const Value* want, const Value* got, std::string& out) {
-    if (want == nullptr || got == nullptr) {
-        out += fmt::format("{}: want {}, got {}\n", path, brief(want), brief(got));
-        return;
-    }
-    if (want->has_map_value() && got->has_map_value()) {
-        std::set<std::string> names;
-        for (const auto& [name, item] : want->map_value().fields()) names.insert(name);
-        for (const auto& [name, item] : got->map_value().fields()) names.insert(name);
-        for (const auto& name : names) {
-            auto a = want->map_value().fields().find(name);
-            auto b = got->map_value().fields().find(name);
-            compare(path + "." + name, a == want->map_value().fields().end() ? nullptr : &a->second,
-                    b == got->map_value().fields().end() ? nullptr : &b->second, out);
-        }
-        return;
-    }
-    if (want->has_list_value() && got->has_list_value()) {
-        int size = std::max(want->list_value().values_size(), got->list_value().values_size());
-        for (int i = 0; i < size; i++)
-            compare(fmt::format("{}[{}]", path, i),
-                    i < want->list_value().values_size() ? &want->list_value().values(i) : nullptr,
-                    i < got->list_value().values_size() ? &got->list_value().values(i) : nullptr, out);
-        return;
-    }
-    bool same = is_number(*want) && is_number(*got) ? number_of(*want) == number_of(*got)
-                                                    : want->SerializeAsString() == got->SerializeAsString();
-    if (!same) out += fmt::format("{}: want {}, got {}\n", path, brief(want), brief(got));
-}
-
-std::string differences(const std::string& want_text, const std::string& got_text) {
-    auto want = parse_value(want_text);
-    auto got = parse_value(got_text);
-    if (!want) return want.error().message();
-    if (!got) return got.error().message();
-    std::string out;
-    compare("", &*want, &*got, out);
-    return out;
-}
+std::string golden(const std::string& name) { return testing::golden_text("nomad/api/" + name); }
 
 template <class T>
 void same_again(const std::string& name, View view = View::Server, const std::string& expected = "") {
@@ -86,7 +28,7 @@ void same_again(const std::string& name, View view = View::Server, const std::st
         ASSERT_TRUE(status) << name << ": " << status.error().message();
         encoded = encode(message, {.view = view, .indent = 4});
     }
-    EXPECT_EQ(differences(text, encoded), expected) << name;
+    EXPECT_EQ(testing::json_differences(text, encoded), expected) << name;
 }
 
 TEST(Json, WritesWhatNomadServersWrite) {
