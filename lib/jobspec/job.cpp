@@ -26,7 +26,17 @@ const hcl::Block* find_job(const hcl::BodyContent& content, hcl::Diagnostics& di
                           jobs[1]->def_range);
         return nullptr;
     }
-    return jobs[0]->labels.empty() ? nullptr : jobs[0];
+    return jobs[0];
+}
+
+// Blocks are decoded in the schema's order; people read from top to bottom.
+hcl::Diagnostics by_line(const hcl::Diagnostics& diagnostics) {
+    auto all = diagnostics.all();
+    auto line = [](const hcl::Diagnostic& one) { return one.subject ? one.subject->start.line : 0; };
+    std::stable_sort(all.begin(), all.end(), [&](const auto& a, const auto& b) { return line(a) < line(b); });
+    hcl::Diagnostics out;
+    for (auto& one : all) out.add(std::move(one));
+    return out;
 }
 
 }  // namespace
@@ -37,8 +47,9 @@ hcl::Diagnostics parse_job(const JobSource& source, model::Job& job) {
     if (diagnostics.has_errors()) return diagnostics;
     const hcl::BodySchema schema{{}, {{"job", {"name"}}, {"variable", {"name"}}, {"variables", {}}, {"locals", {}}}};
     auto content = file.body->content(schema, diagnostics);
+    if (diagnostics.has_errors()) return diagnostics;
     const auto* block = find_job(content, diagnostics);
-    if (diagnostics.has_errors() || block == nullptr) return diagnostics;
+    if (block == nullptr) return diagnostics;
 
     auto environment = source.functions ? source.functions : hcl::closed_environment();
     auto functions = hcl::job_functions(environment);
@@ -58,7 +69,7 @@ hcl::Diagnostics parse_job(const JobSource& source, model::Job& job) {
     job.set_id(block->labels[0]);
     decode_job(*hcl::expand_dynamic(block->body, context), context, job, diagnostics);
     if (!job.has_name()) job.set_name(job.id());
-    return diagnostics;
+    return by_line(diagnostics);
 }
 
 Status parse_job_json(std::string_view text, model::Job& job) {

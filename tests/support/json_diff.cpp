@@ -70,9 +70,11 @@ bool prune(Value& value) {
         case Value::kMapValue: {
             auto& fields = *value.mutable_map_value()->mutable_fields();
             for (auto it = fields.begin(); it != fields.end();) {
-                // What users wrote themselves stays as it is.
-                bool free_form = it->first == "Config" || it->first == "Env" || it->first == "Meta" || it->first == "Policy";
-                bool keep = free_form ? it->second.has_map_value() : prune(it->second);
+                // What users wrote themselves stays as it is, and false where the default is true.
+                static const std::set<std::string> kFreeForm{"Config", "Env", "Meta", "Policy"};
+                static const std::set<std::string> kTrueByDefault{"Enabled", "Replace"};
+                bool keep = (kFreeForm.contains(it->first) && it->second.has_map_value()) ||
+                            (kTrueByDefault.contains(it->first) && it->second.has_bool_value()) || prune(it->second);
                 it = keep ? std::next(it) : fields.erase(it);
             }
             return !fields.empty();
