@@ -195,13 +195,13 @@ void AllocView::show_detailed_stats(const model::ResourceUsage& usage) {
         head.emplace_back(name);
         values.push_back(format_bytes(value));
     };
-    bytes("RSS", memory.rss());
     bytes("Cache", memory.cache());
+    bytes("Kernel Max Usage", memory.kernel_max_usage());
+    bytes("Kernel Usage", memory.kernel_usage());
+    bytes("Max Usage", memory.max_usage());
+    bytes("RSS", memory.rss());
     bytes("Swap", memory.swap());
     bytes("Usage", memory.usage());
-    bytes("Max Usage", memory.max_usage());
-    bytes("Kernel Usage", memory.kernel_usage());
-    bytes("Kernel Max Usage", memory.kernel_max_usage());
     if (!head.empty()) {
         in_.io.line("\nMemory Stats");
         in_.io.line(table({head, values}));
@@ -209,7 +209,8 @@ void AllocView::show_detailed_stats(const model::ResourceUsage& usage) {
     const auto& cpu = usage.cpu_stats();
     head.clear();
     values.clear();
-    for (const auto& name : cpu.measured()) {
+    std::set<std::string> measured(cpu.measured().begin(), cpu.measured().end());
+    for (const auto& name : measured) {
         head.push_back(name);
         if (name == "Percent") values.push_back(fmt::format("{:.2f}%", cpu.percent()));
         else if (name == "System Mode") values.push_back(fmt::format("{:.2f}%", cpu.system_mode()));

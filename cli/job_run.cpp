@@ -47,7 +47,7 @@ std::string conflict_of(std::string_view text) {
     auto start = text.find("Enforcing job modify index");
     if (start == std::string_view::npos) return "";
     auto found = text.substr(start);
-    auto end = found.rfind(')');
+    auto end = found.find(')');
     return std::string(end == std::string_view::npos ? found : found.substr(0, end));
 }
 

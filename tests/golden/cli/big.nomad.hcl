@@ -1,0 +1,7 @@
+job "big" {
+  group "g" {
+    task "t" {
+      driver = "raw_exec"
+    }
+  }
+}

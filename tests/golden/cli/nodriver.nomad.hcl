@@ -1,0 +1,5 @@
+job "bad" {
+  group "g" {
+    task "t" {}
+  }
+}
