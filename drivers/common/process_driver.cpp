@@ -114,7 +114,15 @@ Result<sdk::StartedTask> ProcessDriver::start_task(const sdk::TaskConfig& config
     }
     auto process = host->start(*prepared);
     // A host whose plugin died during StartTask asks its successor again: what the first one started is the answer.
-    if (!process && process.error().code() == Code::AlreadyExists) process = host->recover(config.id);
+    if (!process && process.error().code() == Code::AlreadyExists) {
+        process = host->recover(config.id);
+        // What failed to start there has failed, and goes; what has ended since then has ended well or badly.
+        if (process && (*process)->status().phase == sdk::ProcessPhase::StartFailed) {
+            Error failed(Code::Internal, (*process)->status().message);
+            DROVER_CHECK((*process)->destroy(true));
+            process = std::move(failed);
+        }
+    }
     if (!process) {
         Error error = explain(std::move(process).error(), config.id);
         if (Status cleaned = cleanup(config.id); !cleaned)
@@ -165,7 +173,7 @@ Status ProcessDriver::destroy_task(const std::string& task_id, sdk::Force force)
         process = (*known)->process;
     } else {
         DROVER_TRY(sdk::ProcessHost * host, this->host());
-        auto found = host->recover(task_id);
+        auto found = host->recover(task_id, sdk::ProcessHost::InLaunch::Return);
         if (found) {
             process = *found;
         } else if (found.error().code() != Code::NotFound) {

@@ -23,6 +23,7 @@ namespace {
 
 constexpr uint32_t kWaitId = 1;
 constexpr size_t kDirNameMax = 200;
+constexpr int64_t kLaunchNs = 70 * kSecond;  // beyond any launch_timeout_ns: the shim ends a launch that hangs
 
 Error start_failure(const shim::Record& record) {
     if (record.error_number == 0) return Error(Code::Internal, record.message);
@@ -341,7 +342,7 @@ Result<std::shared_ptr<ProcessTask>> ProcessHost::start(const ProcessSpec& spec)
     return std::move(record).error().context(fmt::format("start task {}", spec.task_id)).with_retry(Retry::Yes);
 }
 
-Result<std::shared_ptr<ProcessTask>> ProcessHost::recover(const std::string& task_id) {
+Result<std::shared_ptr<ProcessTask>> ProcessHost::recover(const std::string& task_id, InLaunch in_launch) {
     const std::string dir = task_dir(task_id);
     DROVER_TRY(auto task, impl_->make_task(task_id, dir));
     auto summary = read_spec_summary(join_path(dir, shim::kSpecFile));
@@ -391,6 +392,14 @@ Result<std::shared_ptr<ProcessTask>> ProcessHost::recover(const std::string& tas
         if (now->phase == shim::Phase::StartFailed)
             if (auto record = read_record(dir_fd, shim::kExitFile); !record)
                 return make_error(Code::Unavailable, "take over task {}: {}", task_id, now->message).with_retry(Retry::Yes);
+    }
+    // The pid would be the launcher's, which is about to go.
+    for (int64_t deadline = mono_now() + kLaunchNs; now->phase == shim::Phase::Launching && in_launch == InLaunch::Await;) {
+        if (mono_now() >= deadline || !shim_alive(dir_fd))
+            return make_error(Code::Unavailable, "task {} is still being started", task_id).with_retry(Retry::Yes);
+        sys::nap_ms(5);
+        if (auto record = read_record(dir_fd, shim::kExitFile)) return done(*record);
+        if (auto record = read_record(dir_fd, shim::kStartedFile)) now = *record;
     }
     if (now->phase >= shim::Phase::Exited) return done(*now);
     task->status = to_status(*now);

@@ -100,7 +100,9 @@ class ProcessHost {
 
     // Finds a task started by this or an earlier process, running or ended. NotFound: no such directory, or one in
     // which nothing was ever started (it is cleaned away). A task whose shim is gone gets a new one.
-    Result<std::shared_ptr<ProcessTask>> recover(const std::string& task_id);
+    // Found in the middle of its launch: Await returns as start() would have, Return at once (to destroy it).
+    enum class InLaunch { Await, Return };
+    Result<std::shared_ptr<ProcessTask>> recover(const std::string& task_id, InLaunch in_launch = InLaunch::Await);
 
     // Ids of all task directories, whatever their state (a crash may have left some that nobody asked for).
     Result<std::vector<std::string>> list() const;
