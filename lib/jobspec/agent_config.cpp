@@ -19,10 +19,12 @@ using agentconfig::AgentConfig;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
-// The key by which repeated blocks of one kind are the same block: their label, or `name` where a block has one.
+// The key by which repeated blocks of one kind are the same block: their label, or `name` where a block has
+// one.
 const FieldDescriptor* merge_key(const google::protobuf::Descriptor* type) {
     for (int i = 0; i < type->field_count(); ++i)
-        if (type->field(i)->options().GetExtension(model::hcl).kind() == model::HCL_LABEL) return type->field(i);
+        if (type->field(i)->options().GetExtension(model::hcl).kind() == model::HCL_LABEL)
+            return type->field(i);
     const FieldDescriptor* name = type->FindFieldByName("name");
     return name && name->cpp_type() == FieldDescriptor::CPPTYPE_STRING ? name : nullptr;
 }
@@ -37,7 +39,8 @@ void merge_blocks(Message& into, const Message& over, const FieldDescriptor* fie
         Message* same = nullptr;
         for (int k = 0; key && k < reflection->FieldSize(into, field); ++k) {
             Message* candidate = reflection->MutableRepeatedMessage(&into, field, k);
-            if (candidate->GetReflection()->GetString(*candidate, key) == block.GetReflection()->GetString(block, key))
+            if (candidate->GetReflection()->GetString(*candidate, key) ==
+                block.GetReflection()->GetString(block, key))
                 same = candidate;
         }
         if (same)
@@ -51,7 +54,8 @@ void merge_message(Message& into, const Message& over) {
     if (into.GetDescriptor() == model::MapValue::descriptor()) {
         // Free-form: the later file's keys win, the others stay.
         auto& fields = *static_cast<model::MapValue&>(into).mutable_fields();
-        for (const auto& [name, value] : static_cast<const model::MapValue&>(over).fields()) fields[name] = value;
+        for (const auto& [name, value] : static_cast<const model::MapValue&>(over).fields())
+            fields[name] = value;
         return;
     }
     const auto* reflection = into.GetReflection();
@@ -108,11 +112,14 @@ Status parse_agent_config(const std::string& text, const std::string& name, Agen
     hcl::Diagnostics diagnostics;
     hcl::File file = ends_with(name, ".json") ? hcl::parse_json(text, name, diagnostics)
                                               : hcl::parse(text, name, diagnostics);
-    if (!diagnostics.has_errors()) decode_body(*file.body, hcl::EvalContext(), config, diagnostics, {.merge_repeated_blocks = true});
+    if (!diagnostics.has_errors())
+        decode_body(*file.body, hcl::EvalContext(), config, diagnostics, {.merge_repeated_blocks = true});
     return diagnostics.status();
 }
 
-void merge_agent_config(AgentConfig& into, const AgentConfig& over) { merge_message(into, over); }
+void merge_agent_config(AgentConfig& into, const AgentConfig& over) {
+    merge_message(into, over);
+}
 
 Status load_agent_config(const std::string& path, AgentConfig& config, std::vector<std::string>& files) {
     struct stat st {};
@@ -199,21 +206,25 @@ Status validate_agent_config(const AgentConfig& c, bool dev) {
         return Error(Code::InvalidArgument, "Must specify either server, client or dev mode for the agent.");
     std::string findings;
     if (!dev) {
-        if (c.data_dir().empty()) findings += "Must specify \"data_dir\" config option or \"data-dir\" CLI flag\n";
+        if (c.data_dir().empty())
+            findings += "Must specify \"data_dir\" config option or \"data-dir\" CLI flag\n";
         else if (c.data_dir()[0] != '/')
             findings += fmt::format("data_dir must be an absolute path, found \"{}\"\n", c.data_dir());
     }
-    for (auto [name, dir] : {std::pair{"plugin_dir", c.plugin_dir()}, std::pair{"client.alloc_dir", c.client().alloc_dir()},
-                             std::pair{"client.state_dir", c.client().state_dir()}})
-        if (!dir.empty() && dir[0] != '/') findings += fmt::format("{} must be an absolute path, found \"{}\"\n", name, dir);
+    for (auto [name, dir] :
+         {std::pair{"plugin_dir", c.plugin_dir()}, std::pair{"client.alloc_dir", c.client().alloc_dir()},
+          std::pair{"client.state_dir", c.client().state_dir()}})
+        if (!dir.empty() && dir[0] != '/')
+            findings += fmt::format("{} must be an absolute path, found \"{}\"\n", name, dir);
     check_port(findings, "http", c.ports().http());
     check_port(findings, "rpc", c.ports().rpc());
     check_port(findings, "serf", c.ports().serf());
     if (c.server().enabled() && c.server().bootstrap_expect() < 1 && !dev)
         findings += "server: bootstrap_expect must be at least 1 when the server is enabled\n";
     if (c.server().bootstrap_expect() > 1)
-        findings += fmt::format("server: bootstrap_expect is {}; this version runs one server a region (expected 1)\n",
-                                c.server().bootstrap_expect());
+        findings += fmt::format(
+            "server: bootstrap_expect is {}; this version runs one server a region (expected 1)\n",
+            c.server().bootstrap_expect());
     if (c.client().enabled() && !c.server().enabled() && c.client().servers().empty() &&
         c.client().server_join().retry_join().empty() && c.client().server_join().start_join().empty())
         findings += "client: no servers given: set client.servers = [\"host:4647\"] or client.server_join\n";
@@ -229,7 +240,8 @@ Status validate_agent_config(const AgentConfig& c, bool dev) {
         }
     log::Level level;
     if (!log::parse_level(c.log_level(), &level))
-        findings += fmt::format("log_level \"{}\": expected TRACE, DEBUG, INFO, WARN, ERROR or OFF\n", c.log_level());
+        findings +=
+            fmt::format("log_level \"{}\": expected TRACE, DEBUG, INFO, WARN, ERROR or OFF\n", c.log_level());
     if (findings.empty()) return {};
     findings.pop_back();
     return Error(Code::InvalidArgument, findings);

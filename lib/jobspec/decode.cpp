@@ -26,7 +26,9 @@ using google::protobuf::Reflection;
 constexpr std::string_view kNoLabel = "no_label";
 enum class Labels : bool { No = false, Yes = true };
 
-const model::HclField& hcl_of(const FieldDescriptor* field) { return field->options().GetExtension(model::hcl); }
+const model::HclField& hcl_of(const FieldDescriptor* field) {
+    return field->options().GetExtension(model::hcl);
+}
 
 std::string name_of(const FieldDescriptor* field) {
     const auto& name = hcl_of(field).name();
@@ -54,7 +56,9 @@ hcl::BodySchema schema_of(const Descriptor* type, Labels labels) {
         const auto* field = type->field(i);
         std::string name = name_of(field);
         switch (hcl_of(field).kind()) {
-            case model::HCL_ATTRIBUTE: schema.attributes.push_back({name}); break;
+            case model::HCL_ATTRIBUTE:
+                schema.attributes.push_back({name});
+                break;
             case model::HCL_LABEL:
                 if (labels == Labels::No) schema.attributes.push_back({name});
                 break;
@@ -62,17 +66,22 @@ hcl::BodySchema schema_of(const Descriptor* type, Labels labels) {
                 schema.attributes.push_back({name});
                 schema.blocks.push_back({name, {}});
                 break;
-            case model::HCL_ANY: schema.blocks.push_back({name, {}}); break;
+            case model::HCL_ANY:
+                schema.blocks.push_back({name, {}});
+                break;
             case model::HCL_BLOCK: {
                 hcl::BlockSchema block{name, {}};
                 bool labelled = hcl_of(field).value_type() != kNoLabel;
                 const auto* label = label_field(block_type(field));
-                if (field->is_map()) block.label_names.push_back("name");
-                else if (labelled && label != nullptr) block.label_names.push_back(name_of(label));
+                if (field->is_map())
+                    block.label_names.push_back("name");
+                else if (labelled && label != nullptr)
+                    block.label_names.push_back(name_of(label));
                 schema.blocks.push_back(std::move(block));
                 break;
             }
-            default: break;
+            default:
+                break;
         }
     }
     return schema;
@@ -88,12 +97,13 @@ class BodyDecoder {
 
  private:
     void attribute(const hcl::Attribute& attribute, const FieldDescriptor* field, Message& message);
-    void list(const hcl::Value& value, const hcl::Expression& expression, const FieldDescriptor* field, Message& message);
+    void list(const hcl::Value& value, const hcl::Expression& expression, const FieldDescriptor* field,
+              Message& message);
     void blocks(const std::vector<const hcl::Block*>& blocks, const FieldDescriptor* field, Message& message);
     void map(const hcl::BodyContent& content, const FieldDescriptor* field, Message& message);
     void map_attribute(const hcl::Expression& expression, const FieldDescriptor* field, Message& message);
-    void map_entry(const std::string& key, const hcl::Value& value, const hcl::Range& range, const FieldDescriptor* field,
-                   Message& message);
+    void map_entry(const std::string& key, const hcl::Value& value, const hcl::Range& range,
+                   const FieldDescriptor* field, Message& message);
     void any(const std::vector<const hcl::Block*>& blocks, const FieldDescriptor* field, Message& message);
     bool only_one(const std::vector<const hcl::Block*>& blocks);
 
@@ -102,16 +112,19 @@ class BodyDecoder {
     }
     // The value as `wanted`; nullopt after an error, or for null.
     std::optional<hcl::Value> as(const hcl::Value& value, const hcl::Type& wanted, const hcl::Range& range);
-    std::optional<int64_t> integer(const hcl::Value& value, const FieldDescriptor* field, const hcl::Range& range);
+    std::optional<int64_t> integer(const hcl::Value& value, const FieldDescriptor* field,
+                                   const hcl::Range& range);
     std::optional<int64_t> duration(const hcl::Value& value, const hcl::Range& range);
-    void scalar(const hcl::Value& value, const hcl::Range& range, const FieldDescriptor* field, Message& message);
+    void scalar(const hcl::Value& value, const hcl::Range& range, const FieldDescriptor* field,
+                Message& message);
 
     const hcl::EvalContext& context_;
     hcl::Diagnostics& diagnostics_;
     const DecodeOptions& options_;
 };
 
-std::optional<hcl::Value> BodyDecoder::as(const hcl::Value& value, const hcl::Type& wanted, const hcl::Range& range) {
+std::optional<hcl::Value> BodyDecoder::as(const hcl::Value& value, const hcl::Type& wanted,
+                                          const hcl::Range& range) {
     if (!value.is_wholly_known()) {
         unsuitable("value must be known", range);
         return std::nullopt;
@@ -132,14 +145,19 @@ struct Limits {
 
 Limits limits_of(const FieldDescriptor* field) {
     switch (field->cpp_type()) {
-        case FieldDescriptor::CPPTYPE_INT32: return {INT32_MIN, INT32_MAX};
-        case FieldDescriptor::CPPTYPE_UINT32: return {0, UINT32_MAX};
-        case FieldDescriptor::CPPTYPE_UINT64: return {0, INT64_MAX};  // more is of no use to anyone
-        default: return {INT64_MIN, INT64_MAX};
+        case FieldDescriptor::CPPTYPE_INT32:
+            return {INT32_MIN, INT32_MAX};
+        case FieldDescriptor::CPPTYPE_UINT32:
+            return {0, UINT32_MAX};
+        case FieldDescriptor::CPPTYPE_UINT64:
+            return {0, INT64_MAX};  // more is of no use to anyone
+        default:
+            return {INT64_MIN, INT64_MAX};
     }
 }
 
-std::optional<int64_t> BodyDecoder::integer(const hcl::Value& value, const FieldDescriptor* field, const hcl::Range& range) {
+std::optional<int64_t> BodyDecoder::integer(const hcl::Value& value, const FieldDescriptor* field,
+                                            const hcl::Range& range) {
     auto number = as(value, hcl::Type::number(), range);
     if (!number) return std::nullopt;
     if (!number->as_number().is_integer()) {
@@ -164,14 +182,18 @@ std::optional<int64_t> BodyDecoder::duration(const hcl::Value& value, const hcl:
     if (value.kind() == hcl::Kind::String) {
         auto parsed = parse_duration(value.as_string());
         if (parsed) return *parsed;
-        diagnostics_.error("Unsuitable value type",
-                           fmt::format("Unsuitable duration value: expected a duration such as \"30s\" or \"1h30m\", found {}",
-                                       hcl::quote(value.as_string())),
-                           range);
+        diagnostics_.error(
+            "Unsuitable value type",
+            fmt::format(
+                "Unsuitable duration value: expected a duration such as \"30s\" or \"1h30m\", found {}",
+                hcl::quote(value.as_string())),
+            range);
         return std::nullopt;
     }
     auto number = value.kind() == hcl::Kind::Number ? value.as_number().to_int64() : std::nullopt;
-    if (!number) unsuitable("a duration is required: a string such as \"30s\", or a whole number of nanoseconds", range);
+    if (!number)
+        unsuitable("a duration is required: a string such as \"30s\", or a whole number of nanoseconds",
+                   range);
     return number;
 }
 
@@ -180,7 +202,8 @@ bool is_duration(const FieldDescriptor* field) {
     return kind == model::DURATION || kind == model::DURATION_TEXT || kind == model::DURATION_BOTH;
 }
 
-void BodyDecoder::scalar(const hcl::Value& value, const hcl::Range& range, const FieldDescriptor* field, Message& message) {
+void BodyDecoder::scalar(const hcl::Value& value, const hcl::Range& range, const FieldDescriptor* field,
+                         Message& message) {
     const Reflection* reflection = message.GetReflection();
     if (is_duration(field)) {
         if (auto ns = duration(value, range)) reflection->SetInt64(&message, field, *ns);
@@ -188,7 +211,8 @@ void BodyDecoder::scalar(const hcl::Value& value, const hcl::Range& range, const
     }
     switch (field->cpp_type()) {
         case FieldDescriptor::CPPTYPE_BOOL:
-            if (auto read = as(value, hcl::Type::boolean(), range)) reflection->SetBool(&message, field, read->as_bool());
+            if (auto read = as(value, hcl::Type::boolean(), range))
+                reflection->SetBool(&message, field, read->as_bool());
             return;
         case FieldDescriptor::CPPTYPE_STRING:
             if (auto read = as(value, hcl::Type::string(), range))
@@ -198,24 +222,35 @@ void BodyDecoder::scalar(const hcl::Value& value, const hcl::Range& range, const
             if (auto read = as(value, hcl::Type::number(), range))
                 reflection->SetDouble(&message, field, read->as_number().to_double());
             return;
-        default: break;
+        default:
+            break;
     }
     auto number = integer(value, field, range);
     if (!number) return;
     switch (field->cpp_type()) {
-        case FieldDescriptor::CPPTYPE_INT32: reflection->SetInt32(&message, field, static_cast<int32_t>(*number)); return;
-        case FieldDescriptor::CPPTYPE_UINT32: reflection->SetUInt32(&message, field, static_cast<uint32_t>(*number)); return;
-        case FieldDescriptor::CPPTYPE_UINT64: reflection->SetUInt64(&message, field, static_cast<uint64_t>(*number)); return;
-        case FieldDescriptor::CPPTYPE_INT64: reflection->SetInt64(&message, field, *number); return;
-        default: abort_with("jobspec: an attribute of this type is not supported", __FILE__, __LINE__);
+        case FieldDescriptor::CPPTYPE_INT32:
+            reflection->SetInt32(&message, field, static_cast<int32_t>(*number));
+            return;
+        case FieldDescriptor::CPPTYPE_UINT32:
+            reflection->SetUInt32(&message, field, static_cast<uint32_t>(*number));
+            return;
+        case FieldDescriptor::CPPTYPE_UINT64:
+            reflection->SetUInt64(&message, field, static_cast<uint64_t>(*number));
+            return;
+        case FieldDescriptor::CPPTYPE_INT64:
+            reflection->SetInt64(&message, field, *number);
+            return;
+        default:
+            abort_with("jobspec: an attribute of this type is not supported", __FILE__, __LINE__);
     }
 }
 
-void BodyDecoder::list(const hcl::Value& value, const hcl::Expression& expression, const FieldDescriptor* field,
-                       Message& message) {
+void BodyDecoder::list(const hcl::Value& value, const hcl::Expression& expression,
+                       const FieldDescriptor* field, Message& message) {
     const Reflection* reflection = message.GetReflection();
     bool text = field->cpp_type() == FieldDescriptor::CPPTYPE_STRING;
-    auto items = as(value, hcl::Type::list(text ? hcl::Type::string() : hcl::Type::number()), expression.range());
+    auto items =
+        as(value, hcl::Type::list(text ? hcl::Type::string() : hcl::Type::number()), expression.range());
     if (!items) return;
     for (const auto& item : items->as_sequence()) {
         if (item.is_null()) {
@@ -229,17 +264,24 @@ void BodyDecoder::list(const hcl::Value& value, const hcl::Expression& expressio
         auto number = integer(item, field, expression.range());
         if (!number) return;
         switch (field->cpp_type()) {
-            case FieldDescriptor::CPPTYPE_UINT32: reflection->AddUInt32(&message, field, static_cast<uint32_t>(*number)); break;
-            case FieldDescriptor::CPPTYPE_INT64: reflection->AddInt64(&message, field, *number); break;
-            default: abort_with("jobspec: a list of this type is not supported", __FILE__, __LINE__);
+            case FieldDescriptor::CPPTYPE_UINT32:
+                reflection->AddUInt32(&message, field, static_cast<uint32_t>(*number));
+                break;
+            case FieldDescriptor::CPPTYPE_INT64:
+                reflection->AddInt64(&message, field, *number);
+                break;
+            default:
+                abort_with("jobspec: a list of this type is not supported", __FILE__, __LINE__);
         }
     }
 }
 
 void BodyDecoder::attribute(const hcl::Attribute& attribute, const FieldDescriptor* field, Message& message) {
     auto value = attribute.expression->evaluate(context_, diagnostics_);
-    if (field->is_repeated()) list(value, *attribute.expression, field, message);
-    else scalar(value, attribute.expression->range(), field, message);
+    if (field->is_repeated())
+        list(value, *attribute.expression, field, message);
+    else
+        scalar(value, attribute.expression->range(), field, message);
 }
 
 bool BodyDecoder::only_one(const std::vector<const hcl::Block*>& blocks) {
@@ -252,7 +294,8 @@ bool BodyDecoder::only_one(const std::vector<const hcl::Block*>& blocks) {
     return false;
 }
 
-void BodyDecoder::blocks(const std::vector<const hcl::Block*>& blocks, const FieldDescriptor* field, Message& message) {
+void BodyDecoder::blocks(const std::vector<const hcl::Block*>& blocks, const FieldDescriptor* field,
+                         Message& message) {
     if (blocks.empty()) return;
     const Reflection* reflection = message.GetReflection();
     Labels labels = hcl_of(field).value_type() == kNoLabel ? Labels::No : Labels::Yes;
@@ -289,7 +332,8 @@ void BodyDecoder::map_entry(const std::string& key, const hcl::Value& value, con
     const auto* value_field = entry_type->map_value();
     Message* entry = message.GetReflection()->AddMessage(&message, field);
     entry->GetReflection()->SetString(entry, entry_type->map_key(), key);
-    if (value_field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) return scalar(value, range, value_field, *entry);
+    if (value_field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE)
+        return scalar(value, range, value_field, *entry);
     DROVER_ASSERT(value_field->message_type() == model::StringList::descriptor());
     auto items = as(value, hcl::Type::list(hcl::Type::string()), range);
     if (!items) return;
@@ -298,12 +342,14 @@ void BodyDecoder::map_entry(const std::string& key, const hcl::Value& value, con
         if (!item.is_null()) out.add_values(item.as_string());
 }
 
-void BodyDecoder::map_attribute(const hcl::Expression& expression, const FieldDescriptor* field, Message& message) {
+void BodyDecoder::map_attribute(const hcl::Expression& expression, const FieldDescriptor* field,
+                                Message& message) {
     auto value = expression.evaluate(context_, diagnostics_);
     if (!value.is_known()) return unsuitable("value must be known", expression.range());
     if (value.is_null()) return;
     if (!value.type().is_mapping()) return unsuitable("a map is required", expression.range());
-    for (const auto& [key, item] : value.as_mapping()) map_entry(key, item, expression.range(), field, message);
+    for (const auto& [key, item] : value.as_mapping())
+        map_entry(key, item, expression.range(), field, message);
 }
 
 void BodyDecoder::map(const hcl::BodyContent& content, const FieldDescriptor* field, Message& message) {
@@ -311,21 +357,24 @@ void BodyDecoder::map(const hcl::BodyContent& content, const FieldDescriptor* fi
     const auto* attribute = content.attribute(name);
     auto found = content.blocks_of(name);
     if (attribute != nullptr && !found.empty()) {
-        diagnostics_.error(fmt::format("Duplicate {} block", name),
-                           fmt::format("{} may be written as a block or as an attribute, not both. The attribute is at {}.",
-                                       name, attribute->range.text()),
-                           found[0]->def_range);
+        diagnostics_.error(
+            fmt::format("Duplicate {} block", name),
+            fmt::format("{} may be written as a block or as an attribute, not both. The attribute is at {}.",
+                        name, attribute->range.text()),
+            found[0]->def_range);
         return;
     }
     if (attribute != nullptr) return map_attribute(*attribute->expression, field, message);
     if (found.empty() || (!options_.merge_repeated_blocks && !only_one(found))) return;
     for (const auto* one : found) {
         for (const auto& [key, item] : one->body->just_attributes(diagnostics_))
-            map_entry(key, item.expression->evaluate(context_, diagnostics_), item.expression->range(), field, message);
+            map_entry(key, item.expression->evaluate(context_, diagnostics_), item.expression->range(), field,
+                      message);
     }
 }
 
-void BodyDecoder::any(const std::vector<const hcl::Block*>& blocks, const FieldDescriptor* field, Message& message) {
+void BodyDecoder::any(const std::vector<const hcl::Block*>& blocks, const FieldDescriptor* field,
+                      Message& message) {
     if (blocks.empty() || (!options_.merge_repeated_blocks && !only_one(blocks))) return;
     auto& out = static_cast<model::MapValue&>(*message.GetReflection()->MutableMessage(&message, field));
     for (const auto* one : blocks) free_form(*one->body, context_, out, diagnostics_);
@@ -342,10 +391,17 @@ void BodyDecoder::body(const hcl::Body& body, Message& message, Labels labels) {
             case model::HCL_ATTRIBUTE:
                 if (const auto* found = content.attribute(name)) attribute(*found, field, message);
                 break;
-            case model::HCL_MAP: map(content, field, message); break;
-            case model::HCL_ANY: any(content.blocks_of(name), field, message); break;
-            case model::HCL_BLOCK: blocks(content.blocks_of(name), field, message); break;
-            default: break;
+            case model::HCL_MAP:
+                map(content, field, message);
+                break;
+            case model::HCL_ANY:
+                any(content.blocks_of(name), field, message);
+                break;
+            case model::HCL_BLOCK:
+                blocks(content.blocks_of(name), field, message);
+                break;
+            default:
+                break;
         }
     }
 }
@@ -367,15 +423,18 @@ void set_list_of(model::MapValue& object, model::Value& out) {
 
 void append_to(model::Value& slot, model::Value& item) {
     if (!slot.has_list_value()) slot.mutable_list_value();
-    for (auto& each : *item.mutable_list_value()->mutable_values()) slot.mutable_list_value()->add_values()->Swap(&each);
+    for (auto& each : *item.mutable_list_value()->mutable_values())
+        slot.mutable_list_value()->add_values()->Swap(&each);
 }
 
-void free_form_block(const hcl::Block& block, size_t label, const hcl::EvalContext& context, model::MapValue& out,
-                     hcl::Diagnostics& diagnostics) {
+void free_form_block(const hcl::Block& block, size_t label, const hcl::EvalContext& context,
+                     model::MapValue& out, hcl::Diagnostics& diagnostics) {
     const std::string& name = label == 0 ? block.type : block.labels[label - 1];
     model::MapValue inside;
-    if (label < block.labels.size()) free_form_block(block, label + 1, context, inside, diagnostics);
-    else free_form(*block.body, context, inside, diagnostics);
+    if (label < block.labels.size())
+        free_form_block(block, label + 1, context, inside, diagnostics);
+    else
+        free_form(*block.body, context, inside, diagnostics);
     model::Value item;
     set_list_of(inside, item);
     append_to((*out.mutable_fields())[name], item);
@@ -383,8 +442,8 @@ void free_form_block(const hcl::Block& block, size_t label, const hcl::EvalConte
 
 }  // namespace
 
-void decode_body(const hcl::Body& body, const hcl::EvalContext& context, Message& message, hcl::Diagnostics& diagnostics,
-                 const DecodeOptions& options) {
+void decode_body(const hcl::Body& body, const hcl::EvalContext& context, Message& message,
+                 hcl::Diagnostics& diagnostics, const DecodeOptions& options) {
     BodyDecoder(context, diagnostics, options).body(body, message, Labels::Yes);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the functions of a job file may reach when a person runs the CLI: files and randomness of this machine.
+// What the functions of a job file may reach when a person runs the CLI: files and randomness of this
+// machine.
 #include <dirent.h>
 #include <pwd.h>
 #include <sys/random.h>
@@ -35,7 +36,9 @@ class LocalEnvironment final : public hcl::FunctionEnvironment {
         return found != nullptr ? found->pw_dir : "/";
     }
 
-    Result<std::string> read_file(const std::string& path) const override { return drover::read_file(path, kFileBytesMax); }
+    Result<std::string> read_file(const std::string& path) const override {
+        return drover::read_file(path, kFileBytesMax);
+    }
 
     bool file_exists(const std::string& path) const override {
         struct stat info {};
@@ -70,7 +73,8 @@ class LocalEnvironment final : public hcl::FunctionEnvironment {
                 DROVER_CHECK(collect(path, prefix + name + "/", entries_max, found));
                 continue;
             }
-            if (S_ISLNK(info.st_mode) && (::stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode))) continue;
+            if (S_ISLNK(info.st_mode) && (::stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)))
+                continue;
             if (found.size() >= entries_max)
                 return make_error(Code::ResourceExhausted, "{} holds more than {} files", dir, entries_max);
             if (S_ISREG(info.st_mode)) found.push_back(prefix + name);

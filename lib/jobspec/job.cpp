@@ -45,7 +45,8 @@ hcl::Diagnostics parse_job(const JobSource& source, model::Job& job) {
     hcl::Diagnostics diagnostics;
     auto file = hcl::parse(source.text, source.filename, diagnostics);
     if (diagnostics.has_errors()) return diagnostics;
-    const hcl::BodySchema schema{{}, {{"job", {"name"}}, {"variable", {"name"}}, {"variables", {}}, {"locals", {}}}};
+    const hcl::BodySchema schema{
+        {}, {{"job", {"name"}}, {"variable", {"name"}}, {"variables", {}}, {"locals", {}}}};
     auto content = file.body->content(schema, diagnostics);
     if (diagnostics.has_errors()) return diagnostics;
     const auto* block = find_job(content, diagnostics);
@@ -53,8 +54,8 @@ hcl::Diagnostics parse_job(const JobSource& source, model::Job& job) {
 
     auto environment = source.functions ? source.functions : hcl::closed_environment();
     auto functions = hcl::job_functions(environment);
-    auto variables = resolve_variables(content.blocks_of("variable"), content.blocks_of("variables"), source, functions,
-                                       diagnostics);
+    auto variables = resolve_variables(content.blocks_of("variable"), content.blocks_of("variables"), source,
+                                       functions, diagnostics);
     report_unset(*block->body, variables.unset, diagnostics);
     if (diagnostics.has_errors()) return diagnostics;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A job file's text -> a job as the user wrote it (unset fields stay unset: model/canonicalize.h fills them). Called by
-// the CLI on files and by the API for /v1/jobs/parse. Touches the outside only through the given environment.
+// A job file's text -> a job as the user wrote it (unset fields stay unset: model/canonicalize.h fills them).
+// Called by the CLI on files and by the API for /v1/jobs/parse. Touches the outside only through the given
+// environment.
 #pragma once
 #include <map>
 #include <memory>
@@ -17,10 +18,11 @@
 namespace drover::jobspec {
 
 struct JobSource {
-    std::string text;               // native HCL, or its JSON variant when the first byte that is no space is `{`
+    std::string text;  // native HCL, or its JSON variant when the first byte that is no space is `{`
     std::string filename = "input.hcl";  // as diagnostics show it
 
-    // Values for `variable` blocks, weakest first: environment (names without NOMAD_VAR_), files in order, flags in order.
+    // Values for `variable` blocks, weakest first: environment (names without NOMAD_VAR_), files in order,
+    // flags in order.
     std::map<std::string, std::string> environment;
     struct VariableFile {
         std::string filename;
@@ -28,7 +30,7 @@ struct JobSource {
     };
     std::vector<VariableFile> variable_files;
     std::vector<std::pair<std::string, std::string>> variable_flags;
-    bool strict = true;             // a flag or file value for an undeclared variable is an error, else a warning
+    bool strict = true;  // a flag or file value for an undeclared variable is an error, else a warning
 
     std::shared_ptr<const hcl::FunctionEnvironment> functions;  // null: no files, no randomness
 };

@@ -17,13 +17,13 @@ struct ShortForm {
     const char* name;
     bool in_constraint;  // false: accepted there, and dropped, as job files have always had it
 };
-constexpr ShortForm kShortForms[] = {{"version", true},           {"semver", true},
-                                     {"regexp", true},            {"set_contains", true},
-                                     {"set_contains_all", false}, {"set_contains_any", false}};
+constexpr ShortForm kShortForms[] = {
+    {"version", true},           {"semver", true},           {"regexp", true}, {"set_contains", true},
+    {"set_contains_all", false}, {"set_contains_any", false}};
 
 // An attribute as text (numbers and bools too); nullopt when absent or null.
-std::optional<std::string> text_of(const hcl::BodyContent& content, const std::string& name, const hcl::EvalContext& context,
-                                   hcl::Diagnostics& diagnostics) {
+std::optional<std::string> text_of(const hcl::BodyContent& content, const std::string& name,
+                                   const hcl::EvalContext& context, hcl::Diagnostics& diagnostics) {
     const auto* attribute = content.attribute(name);
     if (attribute == nullptr) return std::nullopt;
     auto value = hcl::evaluate_as(*attribute->expression, context, hcl::Type::string(), name, diagnostics);
@@ -33,7 +33,12 @@ std::optional<std::string> text_of(const hcl::BodyContent& content, const std::s
 
 void decode_constraint(const hcl::Block& block, const hcl::EvalContext& context, Message& message,
                        hcl::Diagnostics& diagnostics) {
-    hcl::BodySchema schema{{{"attribute"}, {"operator"}, {"value"}, {"distinct_hosts"}, {"distinct_property"}, {"is_set"},
+    hcl::BodySchema schema{{{"attribute"},
+                            {"operator"},
+                            {"value"},
+                            {"distinct_hosts"},
+                            {"distinct_property"},
+                            {"is_set"},
                             {"is_not_set"}},
                            {}};
     for (const auto& form : kShortForms) schema.attributes.push_back({form.name});
@@ -54,7 +59,8 @@ void decode_constraint(const hcl::Block& block, const hcl::EvalContext& context,
         out.set_l_target(*property);
     }
     if (const auto* hosts = content.attribute("distinct_hosts")) {
-        auto value = hcl::evaluate_as(*hosts->expression, context, hcl::Type::boolean(), "distinct_hosts", diagnostics);
+        auto value = hcl::evaluate_as(*hosts->expression, context, hcl::Type::boolean(), "distinct_hosts",
+                                      diagnostics);
         out.set_operand("distinct_hosts");
         if (value.has_value()) out.set_r_target(value.as_bool() ? "true" : "false");
     }
@@ -82,7 +88,8 @@ void decode_affinity(const hcl::Block& block, const hcl::EvalContext& context, M
     if (!value.has_value()) return;
     auto whole = value.as_number().to_int64();
     if (whole && *whole >= -128 && *whole <= 127) return out.set_weight(static_cast<int32_t>(*whole));
-    diagnostics.error("Unsuitable value type", "Unsuitable value: weight must be a whole number from -100 to 100",
+    diagnostics.error("Unsuitable value type",
+                      "Unsuitable value: weight must be a whole number from -100 to 100",
                       weight->expression->range());
 }
 
@@ -131,21 +138,24 @@ void inherit(const Inherited& from, model::Task& task) {
 class JobDecoder {
  public:
     JobDecoder();
-    void job(const hcl::Body& body, const hcl::EvalContext& context, model::Job& job, hcl::Diagnostics& diagnostics);
+    void job(const hcl::Body& body, const hcl::EvalContext& context, model::Job& job,
+             hcl::Diagnostics& diagnostics);
 
  private:
     void group(const hcl::Block& block, const hcl::EvalContext& context, model::TaskGroup& group,
                hcl::Diagnostics& diagnostics);
-    void task(const hcl::Block& block, const hcl::EvalContext& context, model::Task& task, hcl::Diagnostics& diagnostics);
-    Inherited inherited(const hcl::BodyContent& content, const hcl::EvalContext& context, hcl::Diagnostics& diagnostics);
+    void task(const hcl::Block& block, const hcl::EvalContext& context, model::Task& task,
+              hcl::Diagnostics& diagnostics);
+    Inherited inherited(const hcl::BodyContent& content, const hcl::EvalContext& context,
+                        hcl::Diagnostics& diagnostics);
 
     template <class T>
     void hook(void (JobDecoder::*method)(const hcl::Block&, const hcl::EvalContext&, T&, hcl::Diagnostics&)) {
-        options_.hooks[T::descriptor()->full_name()] = [this, method](const hcl::Block& block,
-                                                                      const hcl::EvalContext& context, Message& message,
-                                                                      hcl::Diagnostics& diagnostics) {
-            (this->*method)(block, context, static_cast<T&>(message), diagnostics);
-        };
+        options_.hooks[T::descriptor()->full_name()] =
+            [this, method](const hcl::Block& block, const hcl::EvalContext& context, Message& message,
+                           hcl::Diagnostics& diagnostics) {
+                (this->*method)(block, context, static_cast<T&>(message), diagnostics);
+            };
     }
     void network(const hcl::Block& block, const hcl::EvalContext& context, model::NetworkResource& network,
                  hcl::Diagnostics& diagnostics) {
@@ -193,15 +203,16 @@ void JobDecoder::task(const hcl::Block& block, const hcl::EvalContext& context, 
             policy.set_type("vertical_" + policy.type());
             continue;
         }
-        diagnostics.error("Invalid scaling policy name", R"(A task's scaling block must be named "cpu" or "mem".)",
-                          block.def_range);
+        diagnostics.error("Invalid scaling policy name",
+                          R"(A task's scaling block must be named "cpu" or "mem".)", block.def_range);
     }
 }
 
 void JobDecoder::group(const hcl::Block& block, const hcl::EvalContext& context, model::TaskGroup& group,
                        hcl::Diagnostics& diagnostics) {
     hcl::BodyPtr rest;
-    auto content = block.body->partial_content({{}, {{"vault", {}}, {"secret", {"name"}}}}, &rest, diagnostics);
+    auto content =
+        block.body->partial_content({{}, {{"vault", {}}, {"secret", {"name"}}}}, &rest, diagnostics);
     auto shared = inherited(content, context, diagnostics);
     decode_body(*rest, context, group, diagnostics, options_);
     for (auto& task : *group.mutable_tasks()) inherit(shared, task);
@@ -210,7 +221,8 @@ void JobDecoder::group(const hcl::Block& block, const hcl::EvalContext& context,
 void JobDecoder::job(const hcl::Body& body, const hcl::EvalContext& context, model::Job& job,
                      hcl::Diagnostics& diagnostics) {
     hcl::BodyPtr rest;
-    auto content = body.partial_content({{}, {{"vault", {}}, {"secret", {"name"}}, {"task", {"name"}}}}, &rest, diagnostics);
+    auto content = body.partial_content({{}, {{"vault", {}}, {"secret", {"name"}}, {"task", {"name"}}}},
+                                        &rest, diagnostics);
     auto shared = inherited(content, context, diagnostics);
     // Tasks outside of groups come first, each in a group of its own name.
     for (const auto* block : content.blocks_of("task")) {
@@ -233,7 +245,8 @@ void JobDecoder::job(const hcl::Body& body, const hcl::EvalContext& context, mod
 
 }  // namespace
 
-void decode_job(const hcl::Body& body, const hcl::EvalContext& context, model::Job& job, hcl::Diagnostics& diagnostics) {
+void decode_job(const hcl::Body& body, const hcl::EvalContext& context, model::Job& job,
+                hcl::Diagnostics& diagnostics) {
     JobDecoder().job(body, context, job, diagnostics);
 }
 

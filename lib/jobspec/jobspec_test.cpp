@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: job files become the jobs that Nomad's own CLI makes of them, and bad ones are refused at their place.
-// Method: tests/golden/jobspec/*.txt, text in, text out, and recorded answers.
-// Commands (arguments: var:x=1 a flag, env:x=1 an environment variable, file:x=1 a variable file, loose: not strict):
+// Goal: job files become the jobs that Nomad's own CLI makes of them, and bad ones are refused at their
+// place. Method: tests/golden/jobspec/*.txt, text in, text out, and recorded answers. Commands (arguments:
+// var:x=1 a flag, env:x=1 an environment variable, file:x=1 a variable file, loose: not strict):
 //   job        the API JSON, without nulls and zeros
 //   full       the API JSON as `job run -output` prints it
 //   stored     the job as the server stores it, without nulls and zeros
@@ -64,7 +64,9 @@ std::string run(const testing::GoldenCase& golden) {
     return notes + verdict + warnings;
 }
 
-TEST(Jobspec, Golden) { testing::run_golden_files("tests/golden/jobspec", run); }
+TEST(Jobspec, Golden) {
+    testing::run_golden_files("tests/golden/jobspec", run);
+}
 
 TEST(Jobspec, EqualsARecordedParse) {
     JobSource source;
@@ -113,7 +115,8 @@ TEST(Jobspec, EqualsARecordedJob) {
     job.set_create_index(stored.create_index());
     job.set_modify_index(stored.modify_index());
     job.set_job_modify_index(stored.job_modify_index());
-    EXPECT_EQ(testing::json_differences(testing::golden_text("nomad/api/job.json"), model::json::encode(job)), "");
+    EXPECT_EQ(testing::json_differences(testing::golden_text("nomad/api/job.json"), model::json::encode(job)),
+              "");
 }
 
 }  // namespace

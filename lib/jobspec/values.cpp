@@ -9,14 +9,17 @@ namespace drover::jobspec {
 namespace {
 
 void object_to_model(const hcl::Value& value, Objects objects, model::MapValue& out) {
-    for (const auto& [name, item] : value.as_mapping()) to_model(item, objects, (*out.mutable_fields())[name]);
+    for (const auto& [name, item] : value.as_mapping())
+        to_model(item, objects, (*out.mutable_fields())[name]);
 }
 
 void number_to_model(const hcl::Number& number, model::Value& out) {
     if (auto whole = number.to_int64()) return out.set_int_value(*whole);
     auto back = hcl::Number::from_double(number.to_double());
-    if (back && *back == number) out.set_double_value(number.to_double());
-    else out.set_number_text(number.text());
+    if (back && *back == number)
+        out.set_double_value(number.to_double());
+    else
+        out.set_number_text(number.text());
 }
 
 }  // namespace
@@ -24,27 +27,34 @@ void number_to_model(const hcl::Number& number, model::Value& out) {
 void to_model(const hcl::Value& value, Objects objects, model::Value& out) {
     if (!value.has_value()) return out.set_null_value(true);
     switch (value.kind()) {
-        case hcl::Kind::Bool: return out.set_bool_value(value.as_bool());
-        case hcl::Kind::Number: return number_to_model(value.as_number(), out);
-        case hcl::Kind::String: return out.set_string_value(value.as_string());
+        case hcl::Kind::Bool:
+            return out.set_bool_value(value.as_bool());
+        case hcl::Kind::Number:
+            return number_to_model(value.as_number(), out);
+        case hcl::Kind::String:
+            return out.set_string_value(value.as_string());
         case hcl::Kind::List:
         case hcl::Kind::Set:
         case hcl::Kind::Tuple: {
             auto& list = *out.mutable_list_value();
             for (const auto& item : value.as_sequence()) {
                 auto& added = *list.add_values();
-                if (item.has_value() && item.type().is_mapping()) object_to_model(item, objects, *added.mutable_map_value());
-                else to_model(item, objects, added);
+                if (item.has_value() && item.type().is_mapping())
+                    object_to_model(item, objects, *added.mutable_map_value());
+                else
+                    to_model(item, objects, added);
             }
             return;
         }
         case hcl::Kind::Map:
         case hcl::Kind::Object: {
             bool wrapped = objects == Objects::InLists;
-            auto& object = wrapped ? *out.mutable_list_value()->add_values()->mutable_map_value() : *out.mutable_map_value();
+            auto& object = wrapped ? *out.mutable_list_value()->add_values()->mutable_map_value()
+                                   : *out.mutable_map_value();
             return object_to_model(value, objects, object);
         }
-        case hcl::Kind::Any: return out.set_null_value(true);
+        case hcl::Kind::Any:
+            return out.set_null_value(true);
     }
 }
 

@@ -60,8 +60,8 @@ bool Resolver::add(Variable variable) {
     auto found = variables_.find(variable.name);
     if (found != variables_.end()) {
         diagnostics_.error("Duplicate variable",
-                           fmt::format("Duplicate {} variable definition found; the first is at {}.", variable.name,
-                                       found->second.range.text()),
+                           fmt::format("Duplicate {} variable definition found; the first is at {}.",
+                                       variable.name, found->second.range.text()),
                            variable.range);
         return false;
     }
@@ -70,7 +70,8 @@ bool Resolver::add(Variable variable) {
 }
 
 void Resolver::read_type(const hcl::BodyContent& content, Variable& variable) {
-    if (const auto* type = content.attribute("type")) variable.type = hcl::type_from_expression(*type->expression, diagnostics_);
+    if (const auto* type = content.attribute("type"))
+        variable.type = hcl::type_from_expression(*type->expression, diagnostics_);
 }
 
 void Resolver::read_default(const hcl::BodyContent& content, Variable& variable) {
@@ -79,10 +80,11 @@ void Resolver::read_default(const hcl::BodyContent& content, Variable& variable)
     auto value = found->expression->evaluate(context_, diagnostics_);
     auto converted = hcl::convert(value, variable.type);
     if (!converted) {
-        diagnostics_.error("Invalid default value for variable",
-                           fmt::format("This default value is not compatible with the variable's type constraint: {}.",
-                                       converted.error().message()),
-                           found->expression->range());
+        diagnostics_.error(
+            "Invalid default value for variable",
+            fmt::format("This default value is not compatible with the variable's type constraint: {}.",
+                        converted.error().message()),
+            found->expression->range());
         return;
     }
     variable.value = std::move(*converted);
@@ -95,21 +97,24 @@ void Resolver::read_validations(const hcl::BodyContent& content, Variable& varia
         const auto* condition = rule.attribute("condition");
         const auto* message = rule.attribute("error_message");
         if (condition && message)
-            variable.validations.push_back({condition->expression, message->expression, condition->expression->range()});
+            variable.validations.push_back(
+                {condition->expression, message->expression, condition->expression->range()});
     }
 }
 
 void Resolver::declare(const hcl::Block& block) {
-    const hcl::BodySchema schema{{{"type"}, {"default"}, {"description"}, {"sensitive"}}, {{"validation", {}}}};
+    const hcl::BodySchema schema{{{"type"}, {"default"}, {"description"}, {"sensitive"}},
+                                 {{"validation", {}}}};
     if (block.labels.empty()) return;
     Variable variable;
     variable.name = block.labels[0];
     variable.range = block.def_range;
     if (!hcl::is_identifier(variable.name)) {
-        diagnostics_.error("Invalid variable name",
-                           "A name must start with a letter or underscore and may contain only letters, digits, "
-                           "underscores, and dashes.",
-                           block.label_ranges.empty() ? block.def_range : block.label_ranges[0]);
+        diagnostics_.error(
+            "Invalid variable name",
+            "A name must start with a letter or underscore and may contain only letters, digits, "
+            "underscores, and dashes.",
+            block.label_ranges.empty() ? block.def_range : block.label_ranges[0]);
         return;
     }
     auto content = block.body->content(schema, diagnostics_);
@@ -132,15 +137,18 @@ void Resolver::declare_legacy(const hcl::Block& block) {
     }
 }
 
-void Resolver::undeclared(const std::string& summary, const std::string& name, const std::string& how, bool strict,
-                          const hcl::Range& range) {
+void Resolver::undeclared(const std::string& summary, const std::string& name, const std::string& how,
+                          bool strict, const hcl::Range& range) {
     std::vector<std::string> known;
     for (const auto& [each, variable] : variables_) known.push_back(each);
     auto suggestion = closest(name, known);
-    std::string detail = fmt::format("A {} variable was {} but was not found in known variables.{}", hcl::quote(name), how,
-                                     suggestion ? fmt::format(" Did you mean {}?", hcl::quote(*suggestion)) : "");
-    if (strict) diagnostics_.error(summary, detail, range);
-    else diagnostics_.warning(summary, detail, range);
+    std::string detail =
+        fmt::format("A {} variable was {} but was not found in known variables.{}", hcl::quote(name), how,
+                    suggestion ? fmt::format(" Did you mean {}?", hcl::quote(*suggestion)) : "");
+    if (strict)
+        diagnostics_.error(summary, detail, range);
+    else
+        diagnostics_.warning(summary, detail, range);
 }
 
 void Resolver::give(Variable& variable, const hcl::Value& value, const hcl::Range& range) {
@@ -150,20 +158,22 @@ void Resolver::give(Variable& variable, const hcl::Value& value, const hcl::Rang
         variable.value = std::move(*converted);
         return;
     }
-    diagnostics_.error("Invalid value for variable",
-                       fmt::format("The value given for {} is not compatible with the variable's type constraint: {}.",
-                                   hcl::quote(variable.name), converted.error().message()),
-                       range);
+    diagnostics_.error(
+        "Invalid value for variable",
+        fmt::format("The value given for {} is not compatible with the variable's type constraint: {}.",
+                    hcl::quote(variable.name), converted.error().message()),
+        range);
 }
 
-// Text from outside is taken as it is where a string or number is wanted, else it is an HCL expression. Where nothing is
-// declared, brackets tell.
+// Text from outside is taken as it is where a string or number is wanted, else it is an HCL expression. Where
+// nothing is declared, brackets tell.
 void Resolver::give_text(Variable& variable, const std::string& text, const std::string& origin) {
     std::string filename = fmt::format("<value for var.{} from {}>", variable.name, origin);
     hcl::Range range{filename, {}, {}};
     bool literal = variable.type.kind() == hcl::Kind::String || variable.type.kind() == hcl::Kind::Number;
     auto first = text.find_first_not_of(" \t\r\n");
-    if (variable.type.is_any()) literal = first == std::string::npos || (text[first] != '[' && text[first] != '{');
+    if (variable.type.is_any())
+        literal = first == std::string::npos || (text[first] != '[' && text[first] != '{');
     if (literal) return give(variable, hcl::Value::string(text), range);
     auto expression = hcl::parse_expression(text, filename, diagnostics_);
     if (expression == nullptr) return;
@@ -178,15 +188,17 @@ void Resolver::give_environment(const std::map<std::string, std::string>& enviro
 }
 
 void Resolver::give_file(const JobSource::VariableFile& source, bool strict) {
-    auto file = ends_with(source.filename, ".json") ? hcl::parse_json(source.text, source.filename, diagnostics_)
-                                                    : hcl::parse(source.text, source.filename, diagnostics_);
+    auto file = ends_with(source.filename, ".json")
+                    ? hcl::parse_json(source.text, source.filename, diagnostics_)
+                    : hcl::parse(source.text, source.filename, diagnostics_);
     if (diagnostics_.has_errors()) return;
     for (const auto& [name, attribute] : file.body->just_attributes(diagnostics_)) {
         auto found = variables_.find(name);
         if (found == variables_.end())
             undeclared("Undefined variable", name, "set in a variable file", strict, attribute.name_range);
         else
-            give(found->second, attribute.expression->evaluate(context_, diagnostics_), attribute.expression->range());
+            give(found->second, attribute.expression->evaluate(context_, diagnostics_),
+                 attribute.expression->range());
     }
 }
 
@@ -203,9 +215,11 @@ void Resolver::check(const Variable& variable) {
     context.functions = context_.functions;
     context.variables["var"] = hcl::Value::object({{variable.name, *variable.value}});
     for (const auto& rule : variable.validations) {
-        auto result = hcl::evaluate_as(*rule.condition, context, hcl::Type::boolean(), "condition", diagnostics_);
+        auto result =
+            hcl::evaluate_as(*rule.condition, context, hcl::Type::boolean(), "condition", diagnostics_);
         if (!result.has_value() || result.as_bool()) continue;
-        auto message = hcl::evaluate_as(*rule.message, context, hcl::Type::string(), "error_message", diagnostics_);
+        auto message =
+            hcl::evaluate_as(*rule.message, context, hcl::Type::string(), "error_message", diagnostics_);
         diagnostics_.error("Invalid value for variable",
                            fmt::format("{} This was checked by the validation rule at {}.",
                                        message.has_value() ? message.as_string() : "", rule.range.text()),
@@ -217,8 +231,10 @@ Variables Resolver::finish() {
     Variables out;
     hcl::Value::Mapping values;
     for (const auto& [name, variable] : variables_) {
-        if (variable.value) check(variable);
-        else out.unset.push_back(name);
+        if (variable.value)
+            check(variable);
+        else
+            out.unset.push_back(name);
         values[name] = variable.value.value_or(hcl::Value::unknown(variable.type));
     }
     out.values = hcl::Value::object(std::move(values));
@@ -247,7 +263,8 @@ struct Local {
     std::set<std::string> needs;  // other locals
 };
 
-std::map<std::string, Local> collect_locals(const std::vector<const hcl::Block*>& blocks, hcl::Diagnostics& diagnostics) {
+std::map<std::string, Local> collect_locals(const std::vector<const hcl::Block*>& blocks,
+                                            hcl::Diagnostics& diagnostics) {
     std::map<std::string, Local> locals;
     for (const auto* block : blocks) {
         for (const auto& [name, attribute] : block->body->just_attributes(diagnostics)) {
@@ -261,7 +278,8 @@ std::map<std::string, Local> collect_locals(const std::vector<const hcl::Block*>
     }
     for (auto& [name, local] : locals)
         for (const auto& traversal : local.expression->variables())
-            if (traversal.root() == "local" && traversal.steps.size() > 1 && locals.contains(traversal.steps[1].name))
+            if (traversal.root() == "local" && traversal.steps.size() > 1 &&
+                locals.contains(traversal.steps[1].name))
                 local.needs.insert(traversal.steps[1].name);
     return locals;
 }
@@ -317,7 +335,8 @@ void report_uses(const hcl::Body& body, std::set<std::string>& unset, hcl::Diagn
 
 }  // namespace
 
-void report_unset(const hcl::Body& body, const std::vector<std::string>& unset, hcl::Diagnostics& diagnostics) {
+void report_unset(const hcl::Body& body, const std::vector<std::string>& unset,
+                  hcl::Diagnostics& diagnostics) {
     std::set<std::string> names(unset.begin(), unset.end());
     if (!names.empty()) report_uses(body, names, diagnostics);
 }

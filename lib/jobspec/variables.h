@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The `variable`, `variables` and `locals` blocks of a job file and the values given from outside. Only for lib/jobspec.
+// The `variable`, `variables` and `locals` blocks of a job file and the values given from outside. Only for
+// lib/jobspec.
 #pragma once
 #include <map>
 #include <string>
@@ -26,7 +27,9 @@ Variables resolve_variables(const std::vector<const hcl::Block*>& variable_block
 hcl::Value resolve_locals(const std::vector<const hcl::Block*>& blocks, const hcl::EvalContext& context,
                           hcl::Diagnostics& diagnostics);
 
-// Errors for each use of a variable that has no value, at its first place in `body` (as written, with blocks inside).
-void report_unset(const hcl::Body& body, const std::vector<std::string>& unset, hcl::Diagnostics& diagnostics);
+// Errors for each use of a variable that has no value, at its first place in `body` (as written, with blocks
+// inside).
+void report_unset(const hcl::Body& body, const std::vector<std::string>& unset,
+                  hcl::Diagnostics& diagnostics);
 
 }  // namespace drover::jobspec

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// See canonicalize.h. Two layers, as Nomad has them: what its client library fills in, then what its servers do.
+// See canonicalize.h. Two layers, as Nomad has them: what its client library fills in, then what its servers
+// do.
 #include "model/canonicalize.h"
 
 #include "base/clock.h"
@@ -9,8 +10,8 @@
 #include "proto/model/model.pb.h"
 
 // Sets an optional scalar that is not set.
-#define DROVER_DEFAULT(message, field, value) \
-    do {                                      \
+#define DROVER_DEFAULT(message, field, value)                       \
+    do {                                                            \
         if (!(message).has_##field()) (message).set_##field(value); \
     } while (false)
 
@@ -18,8 +19,12 @@ namespace drover::model {
 
 namespace {
 
-bool is_batch(const Job& job) { return job.type() == kJobTypeBatch || job.type() == kJobTypeSysBatch; }
-bool is_system(const Job& job) { return job.type() == kJobTypeSystem || job.type() == kJobTypeSysBatch; }
+bool is_batch(const Job& job) {
+    return job.type() == kJobTypeBatch || job.type() == kJobTypeSysBatch;
+}
+bool is_system(const Job& job) {
+    return job.type() == kJobTypeSystem || job.type() == kJobTypeSysBatch;
+}
 
 template <class T>
 void merge_under(const T& weaker, T& stronger) {
@@ -94,13 +99,16 @@ void fill(Resources& resources) {
         DROVER_DEFAULT(device, count, 1u);
         for (auto& affinity : *device.mutable_affinities()) DROVER_DEFAULT(affinity, weight, 50);
     }
-    if (resources.has_numa() && resources.numa().affinity().empty()) resources.mutable_numa()->set_affinity("none");
+    if (resources.has_numa() && resources.numa().affinity().empty())
+        resources.mutable_numa()->set_affinity("none");
 }
 
 void fill(ServiceCheck& check, const Service& service) {
     if (service.has_check_restart()) {
-        if (check.has_check_restart()) merge_under(service.check_restart(), *check.mutable_check_restart());
-        else *check.mutable_check_restart() = service.check_restart();
+        if (check.has_check_restart())
+            merge_under(service.check_restart(), *check.mutable_check_restart());
+        else
+            *check.mutable_check_restart() = service.check_restart();
     }
     if (check.has_check_restart()) DROVER_DEFAULT(*check.mutable_check_restart(), grace, kSecond);
     if (check.name().empty()) check.set_name(fmt::format("service: \"{}\" check", service.name()));
@@ -201,7 +209,8 @@ void fill(TaskGroup& group, const Job& job) {
     DROVER_DEFAULT(disk, sticky, false);
     DROVER_DEFAULT(disk, migrate, false);
     DROVER_DEFAULT(disk, size_mb, 300);
-    if (group.has_consul() && group.consul().cluster().empty()) group.mutable_consul()->set_cluster("default");
+    if (group.has_consul() && group.consul().cluster().empty())
+        group.mutable_consul()->set_cluster("default");
     if (job.has_update()) merge_under(job.update(), *group.mutable_update());
     if (group.has_update()) fill(*group.mutable_update());
     if (job.has_reschedule()) merge_under(job.reschedule(), *group.mutable_reschedule_policy());
@@ -262,7 +271,8 @@ void fill_check_stored(ServiceCheck& check, const Service& service) {
 void fill_services_stored(google::protobuf::RepeatedPtrField<Service>& services, const Job& job) {
     for (auto& service : services) {
         if (service.namespace_().empty())
-            service.set_namespace_(service.provider() == "nomad" ? job.namespace_() : std::string(kNamespaceDefault));
+            service.set_namespace_(service.provider() == "nomad" ? job.namespace_()
+                                                                 : std::string(kNamespaceDefault));
         for (auto& check : *service.mutable_checks()) fill_check_stored(check, service);
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fills in what a job file leaves out. Called by the API on submitted jobs and by tests; idempotent; never refuses
-// anything (that is validate.h).
+// Fills in what a job file leaves out. Called by the API on submitted jobs and by tests; idempotent; never
+// refuses anything (that is validate.h).
 #pragma once
 #include <string>
 
@@ -16,8 +16,8 @@ struct CanonicalizeOptions {
     int64_t priority_default = 50;
 };
 
-// Both layers: the job as it is stored. Datacenters, node pool, update and reschedule policies by job type, restart
-// policies of tasks, ports, resources, the default identity, implied constraints.
+// Both layers: the job as it is stored. Datacenters, node pool, update and reschedule policies by job type,
+// restart policies of tasks, ports, resources, the default identity, implied constraints.
 void canonicalize(Job& job, const CanonicalizeOptions& options = {});
 
 }  // namespace drover::model

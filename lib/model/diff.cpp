@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// See diff.h. By reflection over the schema; the tables below hold what reflection cannot know: how blocks are called,
-// which list items are the same thing in both versions, and what is bookkeeping.
+// See diff.h. By reflection over the schema; the tables below hold what reflection cannot know: how blocks
+// are called, which list items are the same thing in both versions, and what is bookkeeping.
 #include "model/diff.h"
 
 #include <algorithm>
@@ -40,8 +40,9 @@ using Names = std::map<std::string_view, std::set<std::string_view>>;
 const Names& skipped() {
     static const Names table{
         {"Job",
-         {"id", "status", "status_description", "version", "stable", "create_index", "modify_index", "job_modify_index",
-          "update", "submit_time", "nomad_token_id", "version_tag", "reschedule", "migrate", "task_groups"}},
+         {"id", "status", "status_description", "version", "stable", "create_index", "modify_index",
+          "job_modify_index", "update", "submit_time", "nomad_token_id", "version_tag", "reschedule",
+          "migrate", "task_groups"}},
         {"TaskGroup", {"name", "tasks"}},
         {"Task", {"name", "restart_policy"}},
         {"UpdateStrategy", {"stagger"}},
@@ -51,27 +52,28 @@ const Names& skipped() {
     return table;
 }
 
-// message -> the field by which items of a list are the same item. Lists of others are sets: changed means one item
-// deleted and one added.
+// message -> the field by which items of a list are the same item. Lists of others are sets: changed means
+// one item deleted and one added.
 const std::map<std::string_view, const char*>& keys() {
     static const std::map<std::string_view, const char*> table{
-        {"Service", "name"}, {"ServiceCheck", "name"}, {"Template", "dest_path"}, {"Action", "name"},
-        {"Secret", "name"},  {"WorkloadIdentity", "name"}};
+        {"Service", "name"}, {"ServiceCheck", "name"}, {"Template", "dest_path"},
+        {"Action", "name"},  {"Secret", "name"},       {"WorkloadIdentity", "name"}};
     return table;
 }
 
 // How a block is called: by field ("Message.field") or by type; else the field's JSON name.
 std::string block_name(const FieldDescriptor* field, const Descriptor* type) {
-    static const std::map<std::string_view, const char*> by_field{{"NetworkResource.reserved_ports", "Static Port"},
-                                                                   {"NetworkResource.dynamic_ports", "Dynamic Port"},
-                                                                   {"Service.connect", "ConsulConnect"},
-                                                                   {"TaskGroup.volumes", "Volume"}};
+    static const std::map<std::string_view, const char*> by_field{
+        {"NetworkResource.reserved_ports", "Static Port"},
+        {"NetworkResource.dynamic_ports", "Dynamic Port"},
+        {"Service.connect", "ConsulConnect"},
+        {"TaskGroup.volumes", "Volume"}};
     static const std::map<std::string_view, const char*> by_type{
-        {"Constraint", "Constraint"},   {"Affinity", "Affinity"},        {"Spread", "Spread"},
-        {"Service", "Service"},         {"ServiceCheck", "Check"},       {"Template", "Template"},
-        {"TaskArtifact", "Artifact"},   {"NetworkResource", "Network"},  {"RequestedDevice", "Device"},
-        {"Action", "Action"},           {"WorkloadIdentity", "Identity"}, {"VolumeMount", "VolumeMount"},
-        {"Secret", "Secret"},           {"ScalingPolicy", "Scaling"},    {"SpreadTarget", "SpreadTarget"}};
+        {"Constraint", "Constraint"}, {"Affinity", "Affinity"},         {"Spread", "Spread"},
+        {"Service", "Service"},       {"ServiceCheck", "Check"},        {"Template", "Template"},
+        {"TaskArtifact", "Artifact"}, {"NetworkResource", "Network"},   {"RequestedDevice", "Device"},
+        {"Action", "Action"},         {"WorkloadIdentity", "Identity"}, {"VolumeMount", "VolumeMount"},
+        {"Secret", "Secret"},         {"ScalingPolicy", "Scaling"},     {"SpreadTarget", "SpreadTarget"}};
     auto named = by_field.find(field->containing_type()->name() + "." + field->name());
     if (named != by_field.end()) return named->second;
     auto typed = by_type.find(type->name());
@@ -81,9 +83,12 @@ std::string block_name(const FieldDescriptor* field, const Descriptor* type) {
 // Blocks in the order in which people are used to see them: these first, then by field number.
 std::vector<const FieldDescriptor*> fields_in_order(const Descriptor* type) {
     static const std::map<std::string_view, std::vector<const char*>> table{
-        {"TaskGroup", {"constraints", "affinities", "spreads", "restart_policy", "disconnect", "migrate",
-                       "reschedule_policy", "ephemeral_disk", "consul", "update", "networks", "services", "volumes"}},
-        {"Task", {"constraints", "affinities", "config", "resources", "log_config", "dispatch_payload", "artifacts", "services"}}};
+        {"TaskGroup",
+         {"constraints", "affinities", "spreads", "restart_policy", "disconnect", "migrate",
+          "reschedule_policy", "ephemeral_disk", "consul", "update", "networks", "services", "volumes"}},
+        {"Task",
+         {"constraints", "affinities", "config", "resources", "log_config", "dispatch_payload", "artifacts",
+          "services"}}};
     std::vector<const FieldDescriptor*> out;
     if (auto found = table.find(type->name()); found != table.end())
         for (const char* name : found->second) out.push_back(type->FindFieldByName(name));
@@ -106,14 +111,22 @@ std::string scalar_text(const Message& message, const FieldDescriptor* field) {
                 field->options().GetExtension(as_json).nullable();
     if (null) return "";
     switch (field->cpp_type()) {
-        case FieldDescriptor::CPPTYPE_BOOL: return reflection->GetBool(message, field) ? "true" : "false";
-        case FieldDescriptor::CPPTYPE_INT32: return std::to_string(reflection->GetInt32(message, field));
-        case FieldDescriptor::CPPTYPE_INT64: return std::to_string(reflection->GetInt64(message, field));
-        case FieldDescriptor::CPPTYPE_UINT32: return std::to_string(reflection->GetUInt32(message, field));
-        case FieldDescriptor::CPPTYPE_UINT64: return std::to_string(reflection->GetUInt64(message, field));
-        case FieldDescriptor::CPPTYPE_DOUBLE: return fmt::format("{}", reflection->GetDouble(message, field));
-        case FieldDescriptor::CPPTYPE_STRING: return reflection->GetString(message, field);
-        default: return "";
+        case FieldDescriptor::CPPTYPE_BOOL:
+            return reflection->GetBool(message, field) ? "true" : "false";
+        case FieldDescriptor::CPPTYPE_INT32:
+            return std::to_string(reflection->GetInt32(message, field));
+        case FieldDescriptor::CPPTYPE_INT64:
+            return std::to_string(reflection->GetInt64(message, field));
+        case FieldDescriptor::CPPTYPE_UINT32:
+            return std::to_string(reflection->GetUInt32(message, field));
+        case FieldDescriptor::CPPTYPE_UINT64:
+            return std::to_string(reflection->GetUInt64(message, field));
+        case FieldDescriptor::CPPTYPE_DOUBLE:
+            return fmt::format("{}", reflection->GetDouble(message, field));
+        case FieldDescriptor::CPPTYPE_STRING:
+            return reflection->GetString(message, field);
+        default:
+            return "";
     }
 }
 
@@ -130,7 +143,8 @@ Texts flatten(const Message& message, const std::set<std::string_view>& without)
             if (field->message_type()->map_value()->cpp_type() != FieldDescriptor::CPPTYPE_STRING) continue;
             auto end = json::MapAccess::end(message, field);
             for (auto it = json::MapAccess::begin(message, field); it != end; ++it)
-                out[fmt::format("{}[{}]", field->json_name(), it.GetKey().GetStringValue())] = it.GetValueRef().GetStringValue();
+                out[fmt::format("{}[{}]", field->json_name(), it.GetKey().GetStringValue())] =
+                    it.GetValueRef().GetStringValue();
         } else if (!field->is_repeated() && field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) {
             std::string text = scalar_text(message, field);
             bool null = field->options().GetExtension(as_json).nullable() && text.empty();
@@ -160,10 +174,13 @@ void flatten_value(const std::string& prefix, const Value& value, Texts& out) {
 // ---- fields ----
 
 enum class Context : bool { No = false, Yes = true };
-Context context_of(bool contextual) { return contextual ? Context::Yes : Context::No; }
+Context context_of(bool contextual) {
+    return contextual ? Context::Yes : Context::No;
+}
 
 template <class Diff>
-void add_field(Diff& diff, const std::string& name, const std::string& before, const std::string& after, Context context) {
+void add_field(Diff& diff, const std::string& name, const std::string& before, const std::string& after,
+               Context context) {
     if (before == after && context == Context::No) return;
     auto* field = diff.add_fields();
     field->set_type(before == after ? kNone : before.empty() ? kAdded : after.empty() ? kDeleted : kEdited);
@@ -203,8 +220,10 @@ class Differ {
     void list(Diff& diff, const FieldDescriptor* field, const Message* before, const Message* after);
     template <class Diff>
     void map(Diff& diff, const FieldDescriptor* field, const Message* before, const Message* after);
-    std::optional<ObjectDiff> strings(const FieldDescriptor* field, const Message* before, const Message* after);
-    std::optional<ObjectDiff> free_form(const std::string& name, const MapValue* before, const MapValue* after);
+    std::optional<ObjectDiff> strings(const FieldDescriptor* field, const Message* before,
+                                      const Message* after);
+    std::optional<ObjectDiff> free_form(const std::string& name, const MapValue* before,
+                                        const MapValue* after);
 
     Context context_;
 };
@@ -213,7 +232,8 @@ const char* presence(const void* before, const void* after) {
     return before == nullptr ? kAdded : after == nullptr ? kDeleted : kEdited;
 }
 
-std::optional<ObjectDiff> Differ::free_form(const std::string& name, const MapValue* before, const MapValue* after) {
+std::optional<ObjectDiff> Differ::free_form(const std::string& name, const MapValue* before,
+                                            const MapValue* after) {
     Texts old_texts, new_texts;
     if (before != nullptr) flatten_map("", *before, old_texts);
     if (after != nullptr) flatten_map("", *after, new_texts);
@@ -235,7 +255,8 @@ std::optional<ObjectDiff> Differ::block(const std::string& name, const Message* 
     ObjectDiff diff;
     diff.set_name(name);
     diff.set_type(presence(before, after));
-    add_fields(diff, before ? flatten(*before, without) : Texts(), after ? flatten(*after, without) : Texts(), context_);
+    add_fields(diff, before ? flatten(*before, without) : Texts(), after ? flatten(*after, without) : Texts(),
+               context_);
     blocks(diff, type, before, after);
     bool differs = !diff.objects().empty();
     for (const auto& field : diff.fields()) differs = differs || field.type() != kNone;
@@ -243,13 +264,15 @@ std::optional<ObjectDiff> Differ::block(const std::string& name, const Message* 
     return diff;
 }
 
-std::optional<ObjectDiff> Differ::strings(const FieldDescriptor* field, const Message* before, const Message* after) {
+std::optional<ObjectDiff> Differ::strings(const FieldDescriptor* field, const Message* before,
+                                          const Message* after) {
     auto values = [&](const Message* message) {
         std::set<std::string> out;
         if (message == nullptr) return out;
         const Reflection* reflection = message->GetReflection();
         for (int i = 0; i < reflection->FieldSize(*message, field); i++) {
-            if (field->cpp_type() == FieldDescriptor::CPPTYPE_STRING) out.insert(reflection->GetRepeatedString(*message, field, i));
+            if (field->cpp_type() == FieldDescriptor::CPPTYPE_STRING)
+                out.insert(reflection->GetRepeatedString(*message, field, i));
             else if (field->cpp_type() == FieldDescriptor::CPPTYPE_UINT32)
                 out.insert(std::to_string(reflection->GetRepeatedUInt32(*message, field, i)));
         }
@@ -282,7 +305,8 @@ void Differ::list(Diff& diff, const FieldDescriptor* field, const Message* befor
         const Reflection* reflection = message->GetReflection();
         for (int i = 0; i < reflection->FieldSize(*message, field); i++) {
             const Message& item = reflection->GetRepeatedMessage(*message, field, i);
-            out[key == keys().end() ? item.SerializeAsString() : scalar_text(item, type->FindFieldByName(key->second))] = &item;
+            out[key == keys().end() ? item.SerializeAsString()
+                                    : scalar_text(item, type->FindFieldByName(key->second))] = &item;
         }
         return out;
     };
@@ -319,7 +343,8 @@ void Differ::map(Diff& diff, const FieldDescriptor* field, const Message* before
     for (const auto& each : names) {
         auto a = old_items.find(each);
         auto b = new_items.find(each);
-        auto made = block(name, a == old_items.end() ? nullptr : a->second, b == new_items.end() ? nullptr : b->second);
+        auto made = block(name, a == old_items.end() ? nullptr : a->second,
+                          b == new_items.end() ? nullptr : b->second);
         if (made) diff.add_objects()->Swap(&*made);
     }
 }
@@ -334,12 +359,16 @@ void Differ::blocks(Diff& diff, const Descriptor* type, const Message* before, c
         if (is_skipped(field)) continue;
         bool messages = field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
         if (field->is_map()) {
-            if (field->message_type()->map_value()->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) map(diff, field, before, after);
+            if (field->message_type()->map_value()->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE)
+                map(diff, field, before, after);
         } else if (field->is_repeated()) {
-            if (messages) list(diff, field, before, after);
-            else if (auto made = strings(field, before, after)) diff.add_objects()->Swap(&*made);
+            if (messages)
+                list(diff, field, before, after);
+            else if (auto made = strings(field, before, after))
+                diff.add_objects()->Swap(&*made);
         } else if (messages) {
-            auto made = block(block_name(field, field->message_type()), single(before, field), single(after, field));
+            auto made =
+                block(block_name(field, field->message_type()), single(before, field), single(after, field));
             if (made) diff.add_objects()->Swap(&*made);
         }
     }
@@ -355,7 +384,8 @@ bool has_changes(const Diff& diff) {
 
 // A task has its group's restart policy unless it says otherwise; only that is worth showing.
 const Message* own_restart(const Task* task, const TaskGroup* group) {
-    if (task == nullptr || group == nullptr || same_message(task->restart_policy(), group->restart_policy())) return nullptr;
+    if (task == nullptr || group == nullptr || same_message(task->restart_policy(), group->restart_policy()))
+        return nullptr;
     return &task->restart_policy();
 }
 
@@ -367,10 +397,12 @@ struct Versions {
 TaskDiff diff_tasks(const Task* before, const Task* after, const Versions& groups, Context context) {
     TaskDiff diff;
     diff.set_name((after != nullptr ? after : before)->name());
-    add_fields(diff, before ? flatten(*before, {}) : Texts(), after ? flatten(*after, {}) : Texts(), Context::No);
+    add_fields(diff, before ? flatten(*before, {}) : Texts(), after ? flatten(*after, {}) : Texts(),
+               Context::No);
     Differ differ(context);
     differ.blocks(diff, Task::descriptor(), before, after);
-    if (auto restart = differ.block("RestartPolicy", own_restart(before, groups.before), own_restart(after, groups.after)))
+    if (auto restart = differ.block("RestartPolicy", own_restart(before, groups.before),
+                                    own_restart(after, groups.after)))
         diff.add_objects()->Swap(&*restart);
     bool both = before != nullptr && after != nullptr;
     diff.set_type(!both ? presence(before, after) : has_changes(diff) ? kEdited : kNone);
@@ -402,7 +434,8 @@ std::set<std::string> all_names(const Items& a, const Items& b) {
 TaskGroupDiff diff_groups(const TaskGroup* before, const TaskGroup* after, Context context) {
     TaskGroupDiff diff;
     diff.set_name((after != nullptr ? after : before)->name());
-    add_fields(diff, before ? flatten(*before, {}) : Texts(), after ? flatten(*after, {}) : Texts(), Context::No);
+    add_fields(diff, before ? flatten(*before, {}) : Texts(), after ? flatten(*after, {}) : Texts(),
+               Context::No);
     Differ(context).blocks(diff, TaskGroup::descriptor(), before, after);
     auto old_tasks = by_name(before ? &before->tasks() : nullptr);
     auto new_tasks = by_name(after ? &after->tasks() : nullptr);
@@ -424,87 +457,21 @@ JobDiff diff_jobs(const Job* before, const Job* after, bool contextual) {
     diff.set_type(kNone);
     if (before == nullptr && after == nullptr) return diff;
     diff.set_id((after != nullptr ? after : before)->id());
-    add_fields(diff, before ? flatten(*before, {}) : Texts(), after ? flatten(*after, {}) : Texts(), Context::No);
+    add_fields(diff, before ? flatten(*before, {}) : Texts(), after ? flatten(*after, {}) : Texts(),
+               Context::No);
     Differ(context_of(contextual)).blocks(diff, Job::descriptor(), before, after);
     auto old_groups = by_name(before ? &before->task_groups() : nullptr);
     auto new_groups = by_name(after ? &after->task_groups() : nullptr);
     bool differs = has_changes(diff);
     for (const auto& name : all_names(old_groups, new_groups)) {
         auto* group = diff.add_task_groups();
-        *group = diff_groups(find_item(old_groups, name), find_item(new_groups, name), context_of(contextual));
+        *group =
+            diff_groups(find_item(old_groups, name), find_item(new_groups, name), context_of(contextual));
         differs = differs || group->type() != kNone;
     }
     bool both = before != nullptr && after != nullptr;
     diff.set_type(!both ? presence(before, after) : differs ? kEdited : kNone);
     return diff;
-}
-
-// ---- annotations ----
-
-namespace {
-
-constexpr const char* kForcesCreate = "forces create";
-constexpr const char* kForcesDestroy = "forces destroy";
-constexpr const char* kForcesInPlace = "forces in-place update";
-constexpr const char* kForcesDestructive = "forces create/destroy update";
-
-void annotate_count(TaskGroupDiff& group) {
-    for (auto& field : *group.mutable_fields()) {
-        if (field.name() != "Count") continue;
-        int64_t before = parse_int(field.old()).value_or(0);
-        int64_t after = parse_int(field.new_()).value_or(0);
-        if (before != after) field.add_annotations(before < after ? kForcesCreate : kForcesDestroy);
-    }
-}
-
-// The same rules as job_compare.h, seen through the diff.
-bool is_destructive(const TaskDiff& task) {
-    static const std::set<std::string_view> kInPlaceFields{"KillTimeout", "KillSignal", "ShutdownDelay", "Leader", "Kind"};
-    static const std::set<std::string_view> kInPlaceBlocks{"Service", "Constraint", "Affinity", "Lifecycle", "Scaling", "Action", "Schedule"};
-    for (const auto& field : task.fields())
-        if (field.type() != kNone && !kInPlaceFields.contains(field.name())) return true;
-    for (const auto& object : task.objects()) {
-        if (kInPlaceBlocks.contains(object.name())) continue;
-        bool partly = object.name() == "LogConfig" || object.name() == "RestartPolicy";
-        if (!partly) return true;
-        for (const auto& field : object.fields())
-            if (field.type() != kNone && (field.name() == "Disabled" || field.name() == "RenderTemplates")) return true;
-    }
-    return false;
-}
-
-void annotate_task(TaskDiff& task, const TaskGroupDiff& group) {
-    if (task.type() == kNone) return;
-    if (group.type() == kAdded) task.add_annotations(kForcesCreate);
-    else if (group.type() == kDeleted) task.add_annotations(kForcesDestroy);
-    else task.add_annotations(is_destructive(task) ? kForcesDestructive : kForcesInPlace);
-}
-
-void annotate_updates(TaskGroupDiff& group, const PlanAnnotations& annotations) {
-    auto found = annotations.desired_tg_updates().find(group.name());
-    if (found == annotations.desired_tg_updates().end()) return;
-    const auto& updates = found->second;
-    auto set = [&](const char* name, uint64_t count) {
-        if (count > 0) (*group.mutable_updates())[name] = count;
-    };
-    set("ignore", updates.ignore());
-    set("create", updates.place());
-    set("migrate", updates.migrate());
-    set("destroy", updates.stop());
-    set("in-place update", updates.in_place_update());
-    set("create/destroy update", updates.destructive_update());
-    set("canary", updates.canary());
-    set("preemptions", updates.preemptions());
-}
-
-}  // namespace
-
-void annotate_diff(JobDiff& diff, const PlanAnnotations& annotations) {
-    for (auto& group : *diff.mutable_task_groups()) {
-        annotate_updates(group, annotations);
-        annotate_count(group);
-        for (auto& task : *group.mutable_tasks()) annotate_task(task, group);
-    }
 }
 
 }  // namespace drover::model

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A list of findings, printed as Nomad's users know it: "2 errors occurred:\n\t* a\n\t* b\n\n". Only for lib/model.
+// A list of findings, printed as Nomad's users know it: "2 errors occurred:\n\t* a\n\t* b\n\n". Only for
+// lib/model.
 #pragma once
 #include <string>
 #include <string_view>

@@ -48,8 +48,8 @@ bool same_map(const Map& a, const Map& b) {
     return true;
 }
 
-bool same_ports(const google::protobuf::RepeatedPtrField<Port>& a, const google::protobuf::RepeatedPtrField<Port>& b,
-                bool values) {
+bool same_ports(const google::protobuf::RepeatedPtrField<Port>& a,
+                const google::protobuf::RepeatedPtrField<Port>& b, bool values) {
     if (a.size() != b.size()) return false;
     for (int i = 0; i < a.size(); i++) {
         Port left = a[i];
@@ -66,8 +66,9 @@ bool same_networks(const google::protobuf::RepeatedPtrField<NetworkResource>& a,
     for (int i = 0; i < a.size(); i++) {
         const auto& left = a[i];
         const auto& right = b[i];
-        if (left.mode() != right.mode() || left.mbits() != right.mbits() || left.hostname() != right.hostname() ||
-            !same_message(left.dns(), right.dns()) || !same_message(left.cni(), right.cni()) ||
+        if (left.mode() != right.mode() || left.mbits() != right.mbits() ||
+            left.hostname() != right.hostname() || !same_message(left.dns(), right.dns()) ||
+            !same_message(left.cni(), right.cni()) ||
             !same_ports(left.reserved_ports(), right.reserved_ports(), true) ||
             !same_ports(left.dynamic_ports(), right.dynamic_ports(), false))
             return false;
@@ -85,7 +86,8 @@ bool same_connect(const google::protobuf::RepeatedPtrField<Service>& a,
             ConsulConnect connect;
             connect.set_native(service.connect().native());
             if (service.connect().has_gateway()) *connect.mutable_gateway() = service.connect().gateway();
-            if (service.connect().has_sidecar_task()) *connect.mutable_sidecar_task() = service.connect().sidecar_task();
+            if (service.connect().has_sidecar_task())
+                *connect.mutable_sidecar_task() = service.connect().sidecar_task();
             if (service.connect().has_sidecar_service())
                 connect.mutable_sidecar_service()->set_port(service.connect().sidecar_service().port());
             out.push_back(fmt::format("{}|{}|{}|{}", service.name(), service.port_label(), service.cluster(),
@@ -103,7 +105,8 @@ bool same_resources(const Resources& a, const Resources& b) {
            same_networks(a.networks(), b.networks());
 }
 
-google::protobuf::Map<std::string, std::string> combined_meta(const Job& job, const TaskGroup& group, const Task& task) {
+google::protobuf::Map<std::string, std::string> combined_meta(const Job& job, const TaskGroup& group,
+                                                              const Task& task) {
     auto meta = job.meta();
     for (const auto& [name, value] : group.meta()) meta[name] = value;
     for (const auto& [name, value] : task.meta()) meta[name] = value;
@@ -115,7 +118,8 @@ bool same_task(const Task& a, const Task& b) {
            same_map(a.env(), b.env()) && same_list(a.artifacts(), b.artifacts()) &&
            a.has_vault() == b.has_vault() && same_message(a.vault(), b.vault()) &&
            same_message(a.consul(), b.consul()) && same_list(a.secrets(), b.secrets()) &&
-           same_list(a.templates(), b.templates()) && same_message(a.csi_plugin_config(), b.csi_plugin_config()) &&
+           same_list(a.templates(), b.templates()) &&
+           same_message(a.csi_plugin_config(), b.csi_plugin_config()) &&
            same_list(a.volume_mounts(), b.volume_mounts()) && same_message(a.identity(), b.identity()) &&
            same_list(a.identities(), b.identities()) && same_resources(a.resources(), b.resources()) &&
            a.log_config().disabled() == b.log_config().disabled() &&
@@ -150,9 +154,9 @@ GroupUpdate group_update(const Job& before, const Job& after, std::string_view g
     const auto* a = find_group(before, group);
     const auto* b = find_group(after, group);
     if (a == nullptr || b == nullptr || a->tasks_size() != b->tasks_size()) return GroupUpdate::Destructive;
-    bool same = same_message(a->ephemeral_disk(), b->ephemeral_disk()) && same_networks(a->networks(), b->networks()) &&
-                same_message(a->consul(), b->consul()) && same_connect(a->services(), b->services()) &&
-                same_map(a->volumes(), b->volumes()) &&
+    bool same = same_message(a->ephemeral_disk(), b->ephemeral_disk()) &&
+                same_networks(a->networks(), b->networks()) && same_message(a->consul(), b->consul()) &&
+                same_connect(a->services(), b->services()) && same_map(a->volumes(), b->volumes()) &&
                 a->restart_policy().render_templates() == b->restart_policy().render_templates();
     for (int i = 0; same && i < a->tasks_size(); i++) {
         const auto& task = a->tasks(i);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: defaults, differences and fits are those that Nomad's users know. Method: recorded jobs and plans where there are
-// any, else the rules one by one.
+// Goal: defaults, differences and fits are those that Nomad's users know. Method: recorded jobs and plans
+// where there are any, else the rules one by one.
 #include <gtest/gtest.h>
 
 #include "base/clock.h"
@@ -100,11 +100,14 @@ TEST(Canonicalize, AddsWhatFeaturesImply) {
     std::string text;
     for (const auto& constraint : job.task_groups(0).constraints())
         text += fmt::format("{} {} {}\n", constraint.l_target(), constraint.operand(), constraint.r_target());
-    EXPECT_EQ(text,
-              "${attr.nomad.service_discovery} = true\n${attr.consul.version} semver >= 1.8.0\n"
-              "${attr.plugins.cni.version.bridge} semver >= 0.4.0\n${attr.plugins.cni.version.firewall} semver >= 0.4.0\n"
-              "${attr.plugins.cni.version.host-local} semver >= 0.4.0\n${attr.plugins.cni.version.loopback} semver >= 0.4.0\n"
-              "${attr.plugins.cni.version.portmap} semver >= 0.4.0\n${attr.os.signals} set_contains SIGUSR1\n");
+    EXPECT_EQ(
+        text,
+        "${attr.nomad.service_discovery} = true\n${attr.consul.version} semver >= 1.8.0\n"
+        "${attr.plugins.cni.version.bridge} semver >= 0.4.0\n${attr.plugins.cni.version.firewall} semver >= "
+        "0.4.0\n"
+        "${attr.plugins.cni.version.host-local} semver >= 0.4.0\n${attr.plugins.cni.version.loopback} semver "
+        ">= 0.4.0\n"
+        "${attr.plugins.cni.version.portmap} semver >= 0.4.0\n${attr.os.signals} set_contains SIGUSR1\n");
     EXPECT_EQ(job.task_groups(0).services(0).name(), "j-g");
 }
 
@@ -191,8 +194,10 @@ TEST(JobCompare, FindsWhatIsDestructive) {
     EXPECT_TRUE(changed([&](Job& job) { (*task(job)->mutable_env())["A"] = "1"; }));
     EXPECT_TRUE(changed([](Job& job) { (*job.mutable_meta())["A"] = "1"; }));
     EXPECT_TRUE(changed([&](Job& job) { task(job)->mutable_resources()->set_memory_mb(11); }));
-    EXPECT_TRUE(changed([](Job& job) { job.mutable_task_groups(0)->mutable_ephemeral_disk()->set_size_mb(11); }));
-    EXPECT_TRUE(changed([](Job& job) { job.mutable_task_groups(0)->add_networks()->add_dynamic_ports()->set_label("x"); }));
+    EXPECT_TRUE(
+        changed([](Job& job) { job.mutable_task_groups(0)->mutable_ephemeral_disk()->set_size_mb(11); }));
+    EXPECT_TRUE(changed(
+        [](Job& job) { job.mutable_task_groups(0)->add_networks()->add_dynamic_ports()->set_label("x"); }));
     EXPECT_TRUE(changed([](Job& job) { job.mutable_task_groups(0)->add_tasks()->set_name("second"); }));
     EXPECT_TRUE(changed([](Job& job) { job.mutable_task_groups(0)->set_name("other"); }));
 }
@@ -206,13 +211,15 @@ TEST(Validate, SaysWhatNomadSays) {
     ASSERT_FALSE(status);
     auto text = status.error().message();
     while (text.ends_with('\n')) text.pop_back();
-    EXPECT_EQ(text,
-              "3 errors occurred:\n\t* Job ID contains a space\n\t* Invalid job type: \"sevice\"\n"
-              "\t* Task group g validation failed: 5 errors occurred:\n\t* Task group count can't be negative\n"
-              "\t* Unsupported restart mode: \"sometimes\"\n\t* Restart policy \"sometimes\" with 0 attempts is ambiguous\n"
-              "\t* Interval can not be less than 5s (got 1s)\n\t* Task t validation failed: 2 errors occurred:\n"
-              "\t* Missing task driver\n\t* 1 error occurred:\n\t* 1 error occurred:\n"
-              "\t* minimum MemoryMB value is 10; got 5");
+    EXPECT_EQ(
+        text,
+        "3 errors occurred:\n\t* Job ID contains a space\n\t* Invalid job type: \"sevice\"\n"
+        "\t* Task group g validation failed: 5 errors occurred:\n\t* Task group count can't be negative\n"
+        "\t* Unsupported restart mode: \"sometimes\"\n\t* Restart policy \"sometimes\" with 0 attempts is "
+        "ambiguous\n"
+        "\t* Interval can not be less than 5s (got 1s)\n\t* Task t validation failed: 2 errors occurred:\n"
+        "\t* Missing task driver\n\t* 1 error occurred:\n\t* 1 error occurred:\n"
+        "\t* minimum MemoryMB value is 10; got 5");
 }
 
 TEST(Validate, WarnsLikeNomad) {
@@ -303,7 +310,8 @@ TEST(Resources, PortsCollideByAddress) {
 }
 
 TEST(Resources, ScoresMatchRecordedOnes) {
-    // Recorded: the second allocation of 100 MHz and 64 MB on a node of 5192 MHz and 24105 MB got binpack 0.0539.
+    // Recorded: the second allocation of 100 MHz and 64 MB on a node of 5192 MHz and 24105 MB got binpack
+    // 0.0539.
     Comparable total{.cpu = 5192, .memory_mb = 24105};
     EXPECT_NEAR(score_binpack(total, {.cpu = 200, .memory_mb = 128}), 0.0539, 0.00005);
     EXPECT_DOUBLE_EQ(score_binpack(total, total), 1.0);
@@ -317,7 +325,8 @@ TEST(Resources, PortRanges) {
     EXPECT_TRUE(parse_port_ranges("", ports));
     EXPECT_TRUE(parse_port_ranges("1, 3-5", ports));
     EXPECT_EQ(ports, (std::vector<uint16_t>{1, 3, 4, 5}));
-    for (const char* bad : {"x", "5-3", "1-70000", "1-2-3", "-1"}) EXPECT_FALSE(parse_port_ranges(bad, ports)) << bad;
+    for (const char* bad : {"x", "5-3", "1-70000", "1-2-3", "-1"})
+        EXPECT_FALSE(parse_port_ranges(bad, ports)) << bad;
 }
 
 TEST(Status, Helpers) {

@@ -71,7 +71,8 @@ Comparable comparable(const AllocatedResources& resources) {
         }
         if (hook == kLifecyclePrestart) prestart.add(use);
         if (hook == kLifecyclePoststop) poststop.add(use);
-        if (hook.empty() || hook == kLifecyclePoststart || (hook == kLifecyclePrestart && sidecar)) main.add(use);
+        if (hook.empty() || hook == kLifecyclePoststart || (hook == kLifecyclePrestart && sidecar))
+            main.add(use);
     }
     take_larger(main, prestart);
     take_larger(main, poststop);
@@ -80,7 +81,9 @@ Comparable comparable(const AllocatedResources& resources) {
     return main;
 }
 
-Comparable comparable(const Allocation& alloc) { return comparable(alloc.allocated_resources()); }
+Comparable comparable(const Allocation& alloc) {
+    return comparable(alloc.allocated_resources());
+}
 
 Comparable available(const Node& node) {
     const auto& has = node.node_resources();
@@ -214,7 +217,8 @@ bool devices_oversubscribed(const Node& node, std::span<const Allocation* const>
             for (const auto& device : task.devices())
                 for (const auto& id : device.device_ids()) {
                     auto found = free.find(key(device, id));
-                    // A device that vanished or fell ill does not make the node unfit for what already has it.
+                    // A device that vanished or fell ill does not make the node unfit for what already has
+                    // it.
                     if (found != free.end() && --found->second < 0) return true;
                 }
     }
@@ -243,12 +247,14 @@ Fit allocs_fit(const Node& node, std::span<const Allocation* const> allocs, Chec
         fit.used.add(use);
         ports_free = ports.add_alloc(*alloc) && ports_free;
     }
-    if (node.node_max_allocs() > 0 && count > node.node_max_allocs()) return refuse("max allocation exceeded");
+    if (node.node_max_allocs() > 0 && count > node.node_max_allocs())
+        return refuse("max allocation exceeded");
     if (cores_overlap) return refuse("cores");
     auto exhausted = available(node).exhausted_by(fit.used);
     if (!exhausted.empty()) return refuse(exhausted);
     if (!ports_free) return refuse("reserved port collision");
-    if (devices == CheckDevices::Yes && devices_oversubscribed(node, allocs)) return refuse("device oversubscribed");
+    if (devices == CheckDevices::Yes && devices_oversubscribed(node, allocs))
+        return refuse("device oversubscribed");
     return fit;
 }
 

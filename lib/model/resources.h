@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What allocations use and nodes have, in comparable numbers; does it fit; how well. Shared by the scheduler, the plan
-// applier and the API, so that they cannot disagree. Pure.
+// What allocations use and nodes have, in comparable numbers; does it fit; how well. Shared by the scheduler,
+// the plan applier and the API, so that they cannot disagree. Pure.
 #pragma once
 #include <array>
 #include <bitset>
@@ -18,8 +18,8 @@
 namespace drover::model {
 
 struct Comparable {
-    int64_t cpu = 0;         // MHz
-    int64_t memory_mb = 0;   // with secrets
+    int64_t cpu = 0;        // MHz
+    int64_t memory_mb = 0;  // with secrets
     int64_t memory_max_mb = 0;
     int64_t disk_mb = 0;
     std::set<uint32_t> cores;  // reserved core ids
@@ -31,8 +31,8 @@ struct Comparable {
     friend bool operator==(const Comparable&, const Comparable&) = default;
 };
 
-// An allocation's use over its lifecycle: max(main + poststart + sidecars, prestart, poststop); tasks with reserved cores
-// always count.
+// An allocation's use over its lifecycle: max(main + poststart + sidecars, prestart, poststop); tasks with
+// reserved cores always count.
 Comparable comparable(const AllocatedResources& resources);
 Comparable comparable(const Allocation& alloc);
 // Capacity less what the node keeps for itself.
@@ -63,13 +63,15 @@ class PortsUsed {
 
 struct Fit {
     bool fits = true;
-    std::string dimension;  // what is exhausted: "cpu", "memory", "disk", "cores", "reserved port collision", ...
-    Comparable used;        // by all of them together
+    std::string
+        dimension;    // what is exhausted: "cpu", "memory", "disk", "cores", "reserved port collision", ...
+    Comparable used;  // by all of them together
 };
 enum class CheckDevices : bool { No = false, Yes = true };
 
 // Whether these allocations fit the node together. Client-terminal ones are ignored.
-Fit allocs_fit(const Node& node, std::span<const Allocation* const> allocs, CheckDevices devices = CheckDevices::No);
+Fit allocs_fit(const Node& node, std::span<const Allocation* const> allocs,
+               CheckDevices devices = CheckDevices::No);
 
 // Scores in 0..1 of a node of which `used` (the candidate included) is taken: full is good, or empty is good.
 double score_binpack(const Comparable& available, const Comparable& used);

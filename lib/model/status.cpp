@@ -16,7 +16,9 @@ bool server_terminal(const Allocation& alloc) {
     return alloc.desired_status() == kAllocDesiredStop || alloc.desired_status() == kAllocDesiredEvict;
 }
 
-bool terminal(const Allocation& alloc) { return server_terminal(alloc) || client_terminal(alloc); }
+bool terminal(const Allocation& alloc) {
+    return server_terminal(alloc) || client_terminal(alloc);
+}
 
 bool eval_terminal(std::string_view status) {
     return status == kEvalStatusComplete || status == kEvalStatusFailed || status == kEvalStatusCancelled;
@@ -48,8 +50,12 @@ const Task* find_task(const TaskGroup& group, std::string_view name) {
     return nullptr;
 }
 
-bool is_periodic(const Job& job) { return job.has_periodic() && (!job.periodic().has_enabled() || job.periodic().enabled()); }
+bool is_periodic(const Job& job) {
+    return job.has_periodic() && (!job.periodic().has_enabled() || job.periodic().enabled());
+}
 
-bool is_parameterized(const Job& job) { return job.has_parameterized_job() && !job.dispatched(); }
+bool is_parameterized(const Job& job) {
+    return job.has_parameterized_job() && !job.dispatched();
+}
 
 }  // namespace drover::model

@@ -93,15 +93,16 @@ bool client_terminal(const Allocation& alloc);
 bool server_terminal(const Allocation& alloc);
 // Either of the two.
 bool terminal(const Allocation& alloc);
-bool eval_terminal(std::string_view status);         // complete, failed, canceled
-bool deployment_active(std::string_view status);     // running, paused, pending, blocked, unblocking, initializing
+bool eval_terminal(std::string_view status);  // complete, failed, canceled
+bool deployment_active(
+    std::string_view status);  // running, paused, pending, blocked, unblocking, initializing
 
 // The number in "job.group[3]"; -1 when the name has none.
 int64_t alloc_index(std::string_view alloc_name);
 
 const TaskGroup* find_group(const Job& job, std::string_view name);  // null when absent
 const Task* find_task(const TaskGroup& group, std::string_view name);
-bool is_periodic(const Job& job);                     // has an enabled periodic block
-bool is_parameterized(const Job& job);                // and is not itself a dispatched child
+bool is_periodic(const Job& job);       // has an enabled periodic block
+bool is_parameterized(const Job& job);  // and is not itself a dispatched child
 
 }  // namespace drover::model

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every rule a job must keep, with the texts that Nomad's users know. Called by the API (validate, plan, register) on a
-// canonicalized job. Pure: whether namespaces, node pools and regions exist is the server's question.
+// Every rule a job must keep, with the texts that Nomad's users know. Called by the API (validate, plan,
+// register) on a canonicalized job. Pure: whether namespaces, node pools and regions exist is the server's
+// question.
 #pragma once
 #include <string>
 #include <vector>
@@ -21,8 +22,8 @@ std::vector<std::string> validation_errors(const Job& job, const ValidateOptions
 // InvalidArgument with the text `N errors occurred:\n\t* ...\n\n`.
 Status validate(const Job& job, const ValidateOptions& options = {});
 
-// `N warning(s):\n\n* ...`, empty when there is nothing to say. May be called before and after canonicalize(): what is
-// deprecated is seen either way.
+// `N warning(s):\n\n* ...`, empty when there is nothing to say. May be called before and after
+// canonicalize(): what is deprecated is seen either way.
 std::vector<std::string> job_warnings(const Job& job);
 std::string format_warnings(const std::vector<std::string>& warnings);
 

@@ -25,7 +25,8 @@ bool is_number(const Value& value) {
 }
 
 double number_of(const Value& value) {
-    return value.kind_case() == Value::kIntValue ? static_cast<double>(value.int_value()) : value.double_value();
+    return value.kind_case() == Value::kIntValue ? static_cast<double>(value.int_value())
+                                                 : value.double_value();
 }
 
 void compare(const std::string& path, const Value* want, const Value* got, std::string& out) {
@@ -42,7 +43,8 @@ void compare(const std::string& path, const Value* want, const Value* got, std::
         for (const auto& name : names) {
             auto left = a.find(name);
             auto right = b.find(name);
-            compare(path + "." + name, left == a.end() ? nullptr : &left->second, right == b.end() ? nullptr : &right->second, out);
+            compare(path + "." + name, left == a.end() ? nullptr : &left->second,
+                    right == b.end() ? nullptr : &right->second, out);
         }
         return;
     }
@@ -50,7 +52,8 @@ void compare(const std::string& path, const Value* want, const Value* got, std::
         const auto& a = want->list_value().values();
         const auto& b = got->list_value().values();
         for (int i = 0; i < std::max(a.size(), b.size()); i++)
-            compare(fmt::format("{}[{}]", path, i), i < a.size() ? &a[i] : nullptr, i < b.size() ? &b[i] : nullptr, out);
+            compare(fmt::format("{}[{}]", path, i), i < a.size() ? &a[i] : nullptr,
+                    i < b.size() ? &b[i] : nullptr, out);
         return;
     }
     bool same = is_number(*want) && is_number(*got) ? number_of(*want) == number_of(*got)
@@ -61,9 +64,12 @@ void compare(const std::string& path, const Value* want, const Value* got, std::
 // False: nothing worth keeping is left.
 bool prune(Value& value) {
     switch (value.kind_case()) {
-        case Value::kBoolValue: return value.bool_value();
-        case Value::kIntValue: return value.int_value() != 0;
-        case Value::kStringValue: return !value.string_value().empty();
+        case Value::kBoolValue:
+            return value.bool_value();
+        case Value::kIntValue:
+            return value.int_value() != 0;
+        case Value::kStringValue:
+            return !value.string_value().empty();
         case Value::kListValue:
             for (auto& item : *value.mutable_list_value()->mutable_values()) prune(item);
             return !value.list_value().values().empty();
@@ -74,14 +80,17 @@ bool prune(Value& value) {
                 static const std::set<std::string> kFreeForm{"Config", "Env", "Meta", "Policy"};
                 static const std::set<std::string> kTrueByDefault{"Enabled", "Replace"};
                 bool keep = (kFreeForm.contains(it->first) && it->second.has_map_value()) ||
-                            (kTrueByDefault.contains(it->first) && it->second.has_bool_value()) || prune(it->second);
+                            (kTrueByDefault.contains(it->first) && it->second.has_bool_value()) ||
+                            prune(it->second);
                 it = keep ? std::next(it) : fields.erase(it);
             }
             return !fields.empty();
         }
         case Value::kDoubleValue:
-        case Value::kNumberText: return true;
-        default: return false;
+        case Value::kNumberText:
+            return true;
+        default:
+            return false;
     }
 }
 

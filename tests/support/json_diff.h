@@ -5,8 +5,8 @@
 
 namespace drover::testing {
 
-// Every difference as one line `.path: want ..., got ...`; empty when both say the same. An integer equals the double of
-// its value; the order of keys does not matter.
+// Every difference as one line `.path: want ..., got ...`; empty when both say the same. An integer equals
+// the double of its value; the order of keys does not matter.
 std::string json_differences(const std::string& want, const std::string& got);
 
 // The text without nulls, zeros, empty strings, lists and objects, indented: what a person wants to review.

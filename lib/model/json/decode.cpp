@@ -57,7 +57,9 @@ class Decoder {
     Result<double> real();
     Result<std::string> string();
     Result<std::string> bytes();
-    Result<std::string> text(const FieldPlan& plan) { return plan.shape == Shape::Bytes ? bytes() : string(); }
+    Result<std::string> text(const FieldPlan& plan) {
+        return plan.shape == Shape::Bytes ? bytes() : string();
+    }
     template <class Int>
     Result<Int> integer(const FieldPlan& plan);
     Result<int64_t> time();
@@ -88,7 +90,8 @@ std::string Decoder::where() const {
 
 Error Decoder::wrong(std::string_view expected, std::string_view found) {
     std::string place = where();
-    return make_error(Code::InvalidArgument, "{}{}expected {}, found {}", place, place.empty() ? "" : ": ", expected, found);
+    return make_error(Code::InvalidArgument, "{}{}expected {}, found {}", place, place.empty() ? "" : ": ",
+                      expected, found);
 }
 
 Result<bool> Decoder::boolean() {
@@ -148,8 +151,10 @@ Result<Int> Decoder::integer(const FieldPlan& plan) {
     Int value{};
     auto [end, error] = std::from_chars(token.data(), token.data() + token.size(), value);
     if (error == std::errc() && end == token.data() + token.size()) return value;
-    if (token.find_first_of(".eE") != std::string_view::npos) return wrong("a whole number", fmt::format("number {}", token));
-    return wrong(fmt::format("a number from {} to {}", std::numeric_limits<Int>::min(), std::numeric_limits<Int>::max()),
+    if (token.find_first_of(".eE") != std::string_view::npos)
+        return wrong("a whole number", fmt::format("number {}", token));
+    return wrong(fmt::format("a number from {} to {}", std::numeric_limits<Int>::min(),
+                             std::numeric_limits<Int>::max()),
                  fmt::format("number {}", token));
 }
 
@@ -205,7 +210,8 @@ Status Decoder::single(Message& message, const FieldPlan& plan) {
             reflection->SetString(&message, field, std::move(value));
             return {};
         }
-        case Shape::Message: return this->message(*reflection->MutableMessage(&message, field), *plan.sub);
+        case Shape::Message:
+            return this->message(*reflection->MutableMessage(&message, field), *plan.sub);
     }
     return {};
 }
@@ -252,7 +258,8 @@ Status Decoder::repeated(Message& message, const FieldPlan& plan) {
                 reflection->AddString(&message, field, std::move(value));
                 return {};
             }
-            case Shape::Message: return this->message(*reflection->AddMessage(&message, field), *plan.sub);
+            case Shape::Message:
+                return this->message(*reflection->AddMessage(&message, field), *plan.sub);
         }
         return {};
     });
@@ -296,7 +303,8 @@ Status Decoder::map_entry(const FieldPlan& plan, MapValueRef& value) {
             value.SetStringValue(std::move(read));
             return {};
         }
-        case Shape::Message: return message(*value.MutableMessageValue(), *plan.sub);
+        case Shape::Message:
+            return message(*value.MutableMessageValue(), *plan.sub);
     }
     return {};
 }
@@ -316,8 +324,10 @@ Status Decoder::map(Message& message, const FieldPlan& plan) {
         MapValueRef value;
         MapAccess::insert(&message, plan.field, key, &value);
         bool keeps_null = plan.sub != nullptr && plan.sub->inlined == Plan::Inline::Value;
-        if (reader_.peek() == Kind::Null && !keeps_null) DROVER_CHECK(reader_.null());
-        else DROVER_CHECK(map_entry(plan, value));
+        if (reader_.peek() == Kind::Null && !keeps_null)
+            DROVER_CHECK(reader_.null());
+        else
+            DROVER_CHECK(map_entry(plan, value));
     }
 }
 
@@ -354,20 +364,26 @@ Status Decoder::message(Message& message, const Plan& plan) {
 void set_number(Value& value, std::string_view token) {
     bool whole = token.find_first_of(".eE") == std::string_view::npos;
     if (whole) {
-        if (auto number = parse_int(token)) value.set_int_value(*number);
-        else value.set_number_text(std::string(token));
+        if (auto number = parse_int(token))
+            value.set_int_value(*number);
+        else
+            value.set_number_text(std::string(token));
         return;
     }
     size_t digits = 0;
     for (char c : token.substr(0, token.find_first_of("eE"))) digits += c >= '0' && c <= '9' ? 1 : 0;
     auto number = parse_double(token);
-    if (number && (digits <= 15 || fmt::format("{}", *number) == token)) value.set_double_value(*number);
-    else value.set_number_text(std::string(token));
+    if (number && (digits <= 15 || fmt::format("{}", *number) == token))
+        value.set_double_value(*number);
+    else
+        value.set_number_text(std::string(token));
 }
 
 Status Decoder::value(Value& value) {
     switch (reader_.peek()) {
-        case Kind::Null: value.set_null_value(true); return reader_.null();
+        case Kind::Null:
+            value.set_null_value(true);
+            return reader_.null();
         case Kind::Bool: {
             DROVER_TRY(bool read, reader_.boolean());
             value.set_bool_value(read);
@@ -383,16 +399,20 @@ Status Decoder::value(Value& value) {
             value.set_string_value(std::move(read));
             return {};
         }
-        case Kind::List: return message(*value.mutable_list_value(), plan_of(ListValue::descriptor()));
-        case Kind::Object: return message(*value.mutable_map_value(), plan_of(MapValue::descriptor()));
-        case Kind::Broken: break;
+        case Kind::List:
+            return message(*value.mutable_list_value(), plan_of(ListValue::descriptor()));
+        case Kind::Object:
+            return message(*value.mutable_map_value(), plan_of(MapValue::descriptor()));
+        case Kind::Broken:
+            break;
     }
     return reader_.fail("a value");
 }
 
 Status check_size(std::string_view text) {
     if (text.size() <= kTextBytesMax) return {};
-    return make_error(Code::ResourceExhausted, "JSON of {} bytes is over the limit of {}", text.size(), kTextBytesMax);
+    return make_error(Code::ResourceExhausted, "JSON of {} bytes is over the limit of {}", text.size(),
+                      kTextBytesMax);
 }
 
 }  // namespace

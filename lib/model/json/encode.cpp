@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Messages -> JSON text. The hot path of every list endpoint: keys are ready-made, text is appended, nothing is built
-// in between.
+// Messages -> JSON text. The hot path of every list endpoint: keys are ready-made, text is appended, nothing
+// is built in between.
 #include <charconv>
 #include <cmath>
 #include <vector>
@@ -106,28 +106,46 @@ void Writer::string(std::string_view text, Shape shape) {
 void Writer::integer(const FieldPlan& plan, int64_t value) {
     switch (plan.kind) {
         case TIME:
-            if (value == 0) out_ += "null";
-            else append_quoted(out_, format_rfc3339(value));
+            if (value == 0)
+                out_ += "null";
+            else
+                append_quoted(out_, format_rfc3339(value));
             return;
-        case DURATION_TEXT: append_quoted(out_, format_duration(value)); return;
-        default: number(value);
+        case DURATION_TEXT:
+            append_quoted(out_, format_duration(value));
+            return;
+        default:
+            number(value);
     }
 }
 
 void Writer::scalar(const Message& message, const FieldPlan& plan) {
     const Reflection* reflection = message.GetReflection();
     switch (plan.shape) {
-        case Shape::Bool: out_ += reflection->GetBool(message, plan.field) ? "true" : "false"; return;
-        case Shape::Int32: number(reflection->GetInt32(message, plan.field)); return;
-        case Shape::Int64: integer(plan, reflection->GetInt64(message, plan.field)); return;
-        case Shape::UInt32: number(reflection->GetUInt32(message, plan.field)); return;
-        case Shape::UInt64: number(reflection->GetUInt64(message, plan.field)); return;
-        case Shape::Double: real(reflection->GetDouble(message, plan.field)); return;
+        case Shape::Bool:
+            out_ += reflection->GetBool(message, plan.field) ? "true" : "false";
+            return;
+        case Shape::Int32:
+            number(reflection->GetInt32(message, plan.field));
+            return;
+        case Shape::Int64:
+            integer(plan, reflection->GetInt64(message, plan.field));
+            return;
+        case Shape::UInt32:
+            number(reflection->GetUInt32(message, plan.field));
+            return;
+        case Shape::UInt64:
+            number(reflection->GetUInt64(message, plan.field));
+            return;
+        case Shape::Double:
+            real(reflection->GetDouble(message, plan.field));
+            return;
         case Shape::String:
         case Shape::Bytes:
             string(reflection->GetStringReference(message, plan.field, &scratch_), plan.shape);
             return;
-        case Shape::Message: return;
+        case Shape::Message:
+            return;
     }
 }
 
@@ -137,13 +155,20 @@ bool is_zero(const Message& message, const FieldPlan& plan) {
     if (!plan.optional) return !reflection->HasField(message, plan.field);  // proto3: present means not zero
     std::string scratch;
     switch (plan.shape) {
-        case Shape::Bool: return !reflection->GetBool(message, plan.field);
-        case Shape::Int32: return reflection->GetInt32(message, plan.field) == 0;
-        case Shape::Int64: return reflection->GetInt64(message, plan.field) == 0;
-        case Shape::UInt32: return reflection->GetUInt32(message, plan.field) == 0;
-        case Shape::UInt64: return reflection->GetUInt64(message, plan.field) == 0;
-        case Shape::Double: return reflection->GetDouble(message, plan.field) == 0;
-        default: return reflection->GetStringReference(message, plan.field, &scratch).empty();
+        case Shape::Bool:
+            return !reflection->GetBool(message, plan.field);
+        case Shape::Int32:
+            return reflection->GetInt32(message, plan.field) == 0;
+        case Shape::Int64:
+            return reflection->GetInt64(message, plan.field) == 0;
+        case Shape::UInt32:
+            return reflection->GetUInt32(message, plan.field) == 0;
+        case Shape::UInt64:
+            return reflection->GetUInt64(message, plan.field) == 0;
+        case Shape::Double:
+            return reflection->GetDouble(message, plan.field) == 0;
+        default:
+            return reflection->GetStringReference(message, plan.field, &scratch).empty();
     }
 }
 
@@ -156,17 +181,31 @@ void Writer::repeated_field(const Message& message, const FieldPlan& plan) {
     for (int i = 0; i < size; i++) {
         separator(first);
         switch (plan.shape) {
-            case Shape::Bool: out_ += reflection->GetRepeatedBool(message, field, i) ? "true" : "false"; break;
-            case Shape::Int32: number(reflection->GetRepeatedInt32(message, field, i)); break;
-            case Shape::Int64: integer(plan, reflection->GetRepeatedInt64(message, field, i)); break;
-            case Shape::UInt32: number(reflection->GetRepeatedUInt32(message, field, i)); break;
-            case Shape::UInt64: number(reflection->GetRepeatedUInt64(message, field, i)); break;
-            case Shape::Double: real(reflection->GetRepeatedDouble(message, field, i)); break;
+            case Shape::Bool:
+                out_ += reflection->GetRepeatedBool(message, field, i) ? "true" : "false";
+                break;
+            case Shape::Int32:
+                number(reflection->GetRepeatedInt32(message, field, i));
+                break;
+            case Shape::Int64:
+                integer(plan, reflection->GetRepeatedInt64(message, field, i));
+                break;
+            case Shape::UInt32:
+                number(reflection->GetRepeatedUInt32(message, field, i));
+                break;
+            case Shape::UInt64:
+                number(reflection->GetRepeatedUInt64(message, field, i));
+                break;
+            case Shape::Double:
+                real(reflection->GetRepeatedDouble(message, field, i));
+                break;
             case Shape::String:
             case Shape::Bytes:
                 string(reflection->GetRepeatedStringReference(message, field, i, &scratch_), plan.shape);
                 break;
-            case Shape::Message: this->message(reflection->GetRepeatedMessage(message, field, i), *plan.sub); break;
+            case Shape::Message:
+                this->message(reflection->GetRepeatedMessage(message, field, i), *plan.sub);
+                break;
         }
     }
     close(']');
@@ -184,15 +223,31 @@ void Writer::map_field(const Message& message, const FieldPlan& plan) {
     for (auto& [name, value] : entries) {
         map_key(name, first);
         switch (plan.shape) {
-            case Shape::Bool: out_ += value.GetBoolValue() ? "true" : "false"; break;
-            case Shape::Int32: number(value.GetInt32Value()); break;
-            case Shape::Int64: integer(plan, value.GetInt64Value()); break;
-            case Shape::UInt32: number(value.GetUInt32Value()); break;
-            case Shape::UInt64: number(value.GetUInt64Value()); break;
-            case Shape::Double: real(value.GetDoubleValue()); break;
+            case Shape::Bool:
+                out_ += value.GetBoolValue() ? "true" : "false";
+                break;
+            case Shape::Int32:
+                number(value.GetInt32Value());
+                break;
+            case Shape::Int64:
+                integer(plan, value.GetInt64Value());
+                break;
+            case Shape::UInt32:
+                number(value.GetUInt32Value());
+                break;
+            case Shape::UInt64:
+                number(value.GetUInt64Value());
+                break;
+            case Shape::Double:
+                real(value.GetDoubleValue());
+                break;
             case Shape::String:
-            case Shape::Bytes: string(value.GetStringValue(), plan.shape); break;
-            case Shape::Message: this->message(value.GetMessageValue(), *plan.sub); break;
+            case Shape::Bytes:
+                string(value.GetStringValue(), plan.shape);
+                break;
+            case Shape::Message:
+                this->message(value.GetMessageValue(), *plan.sub);
+                break;
         }
     }
     close('}');
@@ -201,7 +256,8 @@ void Writer::map_field(const Message& message, const FieldPlan& plan) {
 void Writer::field(const Message& message, const FieldPlan& plan, bool& first) {
     const Reflection* reflection = message.GetReflection();
     if (plan.repeated || plan.map) {
-        int size = plan.map ? MapAccess::size(message, plan.field) : reflection->FieldSize(message, plan.field);
+        int size =
+            plan.map ? MapAccess::size(message, plan.field) : reflection->FieldSize(message, plan.field);
         if (size == 0) {
             if (omits(plan)) return;
             key(plan, first);
@@ -216,8 +272,10 @@ void Writer::field(const Message& message, const FieldPlan& plan, bool& first) {
         bool set = reflection->HasField(message, plan.field);
         if (!set && omits(plan)) return;
         key(plan, first);
-        if (set || plan.empty_list) this->message(reflection->GetMessage(message, plan.field), *plan.sub);
-        else out_ += "null";
+        if (set || plan.empty_list)
+            this->message(reflection->GetMessage(message, plan.field), *plan.sub);
+        else
+            out_ += "null";
         return;
     }
     bool unset = plan.optional && !reflection->HasField(message, plan.field);
@@ -225,8 +283,10 @@ void Writer::field(const Message& message, const FieldPlan& plan, bool& first) {
     key(plan, first);
     bool null = unset && (api_ || plan.nullable);
     if (plan.shape == Shape::Bytes && is_zero(message, plan)) null = true;
-    if (null) out_ += "null";
-    else scalar(message, plan);
+    if (null)
+        out_ += "null";
+    else
+        scalar(message, plan);
 }
 
 void Writer::message(const Message& message, const Plan& plan) {
@@ -235,8 +295,10 @@ void Writer::message(const Message& message, const Plan& plan) {
         const auto& only = plan.fields.front();
         int size = only.map ? MapAccess::size(message, only.field)
                             : message.GetReflection()->FieldSize(message, only.field);
-        if (size == 0) out_ += only.map ? "{}" : "[]";
-        else only.map ? map_field(message, only) : repeated_field(message, only);
+        if (size == 0)
+            out_ += only.map ? "{}" : "[]";
+        else
+            only.map ? map_field(message, only) : repeated_field(message, only);
         return;
     }
     if (plan.null_when_empty && message.ByteSizeLong() == 0) {
@@ -247,20 +309,35 @@ void Writer::message(const Message& message, const Plan& plan) {
     bool first = true;
     for (const auto& each : plan.fields)
         if (api_ ? each.in_api : each.in_server) field(message, each, first);
-    if (first) depth_--, out_ += '}';
-    else close('}');
+    if (first)
+        depth_--, out_ += '}';
+    else
+        close('}');
 }
 
 void Writer::value(const Value& value) {
     switch (value.kind_case()) {
-        case Value::kBoolValue: out_ += value.bool_value() ? "true" : "false"; return;
-        case Value::kIntValue: number(value.int_value()); return;
-        case Value::kDoubleValue: real(value.double_value()); return;
-        case Value::kNumberText: out_ += value.number_text(); return;
-        case Value::kStringValue: append_quoted(out_, value.string_value()); return;
-        case Value::kListValue: return values(value.list_value());
-        case Value::kMapValue: return values(value.map_value());
-        default: out_ += "null";
+        case Value::kBoolValue:
+            out_ += value.bool_value() ? "true" : "false";
+            return;
+        case Value::kIntValue:
+            number(value.int_value());
+            return;
+        case Value::kDoubleValue:
+            real(value.double_value());
+            return;
+        case Value::kNumberText:
+            out_ += value.number_text();
+            return;
+        case Value::kStringValue:
+            append_quoted(out_, value.string_value());
+            return;
+        case Value::kListValue:
+            return values(value.list_value());
+        case Value::kMapValue:
+            return values(value.map_value());
+        default:
+            out_ += "null";
     }
 }
 
@@ -297,11 +374,21 @@ void Writer::values(const MapValue& map) {
 
 void append_escape(std::string& out, unsigned char c) {
     switch (c) {
-        case '"': out += "\\\""; return;
-        case '\\': out += "\\\\"; return;
-        case '\n': out += "\\n"; return;
-        case '\r': out += "\\r"; return;
-        case '\t': out += "\\t"; return;
+        case '"':
+            out += "\\\"";
+            return;
+        case '\\':
+            out += "\\\\";
+            return;
+        case '\n':
+            out += "\\n";
+            return;
+        case '\r':
+            out += "\\r";
+            return;
+        case '\t':
+            out += "\\t";
+            return;
         default: {
             constexpr char kHex[] = "0123456789abcdef";
             out += "\\u00";
@@ -328,8 +415,10 @@ void append_quoted(std::string& out, std::string_view text) {
             continue;
         }
         out.append(text.substr(start, i - start));
-        if (c < 0x80) append_escape(out, c);
-        else out += "\xEF\xBF\xBD";  // not UTF-8: U+FFFD
+        if (c < 0x80)
+            append_escape(out, c);
+        else
+            out += "\xEF\xBF\xBD";  // not UTF-8: U+FFFD
         start = ++i;
     }
     out.append(text.substr(start));
@@ -360,7 +449,9 @@ std::string encode_value(const MapValue& value, int indent) {
 
 namespace detail {
 
-void list_begin(std::string& out, const EncodeOptions&, bool) { out += '['; }
+void list_begin(std::string& out, const EncodeOptions&, bool) {
+    out += '[';
+}
 
 void list_item(std::string& out, const Message& message, const EncodeOptions& options, bool first) {
     if (!first) out += ',';

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one codec between the schema's messages and Nomad's JSON, driven by the (json) options of the fields. Used by
-// api/ (bodies), cli/ (-json, -output), jobspec/ (API JSON job files). Thread-safe; never throws; no per-type code.
+// The one codec between the schema's messages and Nomad's JSON, driven by the (json) options of the fields.
+// Used by api/ (bodies), cli/ (-json, -output), jobspec/ (API JSON job files). Thread-safe; never throws; no
+// per-type code.
 #pragma once
 #include <cstddef>
 #include <string>
@@ -11,7 +12,8 @@
 
 namespace drover::model::json {
 
-// Nomad has two sets of types. Server: what /v1 answers, where unset scalars are zero values. Api: what clients write
+// Nomad has two sets of types. Server: what /v1 answers, where unset scalars are zero values. Api: what
+// clients write
 // (`job run -output`, `job inspect`, /v1/jobs/parse), where unset scalars are null.
 enum class View { Server, Api };
 
@@ -20,19 +22,22 @@ struct EncodeOptions {
     int indent = 0;  // spaces per level; 0: one line
 };
 
-// Keys are sorted by name. int64 are numbers, durations nanoseconds, times RFC 3339 (null when zero), bytes base64.
+// Keys are sorted by name. int64 are numbers, durations nanoseconds, times RFC 3339 (null when zero), bytes
+// base64.
 std::string encode(const google::protobuf::Message& message, const EncodeOptions& options = {});
 // Appends, for bodies made of several parts.
 void encode_to(std::string& out, const google::protobuf::Message& message, const EncodeOptions& options = {},
                int depth = 0);
 
-// A JSON array of messages: a RepeatedPtrField, a vector of messages or of (smart) pointers to them. [] when empty.
+// A JSON array of messages: a RepeatedPtrField, a vector of messages or of (smart) pointers to them. [] when
+// empty.
 template <class Range>
 std::string encode_list(const Range& items, const EncodeOptions& options = {});
 
-// Reads one JSON value into `message` (merged over what it holds; pass an empty one). Fields match by their name without
-// regard to case, unknown ones are ignored, null is absent. Refused with the place: broken JSON (line and column), wrong
-// types (`TaskGroups[0].Count: expected a number, found string "x"`), nesting over 128, text over 64 MiB.
+// Reads one JSON value into `message` (merged over what it holds; pass an empty one). Fields match by their
+// name without regard to case, unknown ones are ignored, null is absent. Refused with the place: broken JSON
+// (line and column), wrong types (`TaskGroups[0].Count: expected a number, found string "x"`), nesting over
+// 128, text over 64 MiB.
 Status decode(std::string_view text, google::protobuf::Message& message);
 
 // The same for an array of messages, each handed to `add()`, which returns the message to fill.
@@ -49,14 +54,17 @@ void append_quoted(std::string& out, std::string_view text);
 
 namespace detail {
 void list_begin(std::string& out, const EncodeOptions& options, bool empty);
-void list_item(std::string& out, const google::protobuf::Message& message, const EncodeOptions& options, bool first);
+void list_item(std::string& out, const google::protobuf::Message& message, const EncodeOptions& options,
+               bool first);
 void list_end(std::string& out, const EncodeOptions& options, bool empty);
 Status decode_list(std::string_view text, void* context, google::protobuf::Message& (*add)(void*));
 
 template <class T>
 const auto& message_of(const T& item) {
-    if constexpr (requires { *item; }) return *item;
-    else return item;
+    if constexpr (requires { *item; })
+        return *item;
+    else
+        return item;
 }
 }  // namespace detail
 
@@ -76,7 +84,9 @@ std::string encode_list(const Range& items, const EncodeOptions& options) {
 
 template <class Add>
 Status decode_list(std::string_view text, Add&& add) {
-    auto call = [](void* context) -> google::protobuf::Message& { return (*static_cast<std::remove_reference_t<Add>*>(context))(); };
+    auto call = [](void* context) -> google::protobuf::Message& {
+        return (*static_cast<std::remove_reference_t<Add>*>(context))();
+    };
     return detail::decode_list(text, &add, call);
 }
 

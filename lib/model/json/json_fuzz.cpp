@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fuzz target: JSON of strangers (HTTP bodies, -json job files). Whatever is accepted must be written and read again.
+// Fuzz target: JSON of strangers (HTTP bodies, -json job files). Whatever is accepted must be written and
+// read again.
 #include "model/json/json.h"
 #include "proto/model/model.pb.h"
 

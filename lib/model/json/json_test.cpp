@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: what Nomad's servers and clients exchange, we read and write the same. Method: recorded answers are decoded into
-// their message, encoded again and compared value by value; then the rules for bad input, one by one.
+// Goal: what Nomad's servers and clients exchange, we read and write the same. Method: recorded answers are
+// decoded into their message, encoded again and compared value by value; then the rules for bad input, one by
+// one.
 #include "model/json/json.h"
 
 #include <gtest/gtest.h>
@@ -11,7 +12,9 @@
 namespace drover::model::json {
 namespace {
 
-std::string golden(const std::string& name) { return testing::golden_text("nomad/api/" + name); }
+std::string golden(const std::string& name) {
+    return testing::golden_text("nomad/api/" + name);
+}
 
 template <class T>
 void same_again(const std::string& name, View view = View::Server, const std::string& expected = "") {
@@ -53,11 +56,15 @@ TEST(Json, WritesWhatNomadServersWrite) {
     same_again<ServerMembers>("agent-members.json");
     same_again<AllocFileInfo>("fs-ls.json");
     same_again<HostStats>("client-stats.json");
-    // An allocation's sum has an empty list there, its tasks have null: the reader cannot tell, so neither do we.
-    same_again<AllocResourceUsage>("alloc-stats.json", View::Server, ".ResourceUsage.DeviceStats: want [], got null\n");
+    // An allocation's sum has an empty list there, its tasks have null: the reader cannot tell, so neither do
+    // we.
+    same_again<AllocResourceUsage>("alloc-stats.json", View::Server,
+                                   ".ResourceUsage.DeviceStats: want [], got null\n");
 }
 
-TEST(Json, WritesWhatNomadClientsWrite) { same_again<Job>("jobs-parse-canonicalized.json", View::Api); }
+TEST(Json, WritesWhatNomadClientsWrite) {
+    same_again<Job>("jobs-parse-canonicalized.json", View::Api);
+}
 
 TEST(Json, UnsetIsNullForClientsAndZeroForServers) {
     RestartPolicy policy;
@@ -119,13 +126,18 @@ TEST(Json, WrongTypesNameTheField) {
 }
 
 TEST(Json, BrokenTextNamesThePlace) {
-    EXPECT_EQ(error_of(""), "invalid JSON at line 1, column 1: expected an object, found the end of the text");
-    EXPECT_EQ(error_of("{\n  \"ID\": \"a\",\n}"), "invalid JSON at line 3, column 1: expected a value after the comma, found '}'");
-    EXPECT_EQ(error_of(R"({"ID":"a"} x)"), "invalid JSON at line 1, column 12: expected nothing more, found 'x'");
+    EXPECT_EQ(error_of(""),
+              "invalid JSON at line 1, column 1: expected an object, found the end of the text");
+    EXPECT_EQ(error_of("{\n  \"ID\": \"a\",\n}"),
+              "invalid JSON at line 3, column 1: expected a value after the comma, found '}'");
+    EXPECT_EQ(error_of(R"({"ID":"a"} x)"),
+              "invalid JSON at line 1, column 12: expected nothing more, found 'x'");
     EXPECT_EQ(error_of(R"({"ID" "a"})"), "invalid JSON at line 1, column 7: expected ':', found '\"'");
-    EXPECT_EQ(error_of(R"({"Nothing":01})"), "invalid JSON at line 1, column 13: expected no digit after a leading zero, found '1'");
+    EXPECT_EQ(error_of(R"({"Nothing":01})"),
+              "invalid JSON at line 1, column 13: expected no digit after a leading zero, found '1'");
     EXPECT_EQ(error_of("{\"ID\":\"a\nb\"}"),
-              "invalid JSON at line 1, column 9: expected an escape sequence instead of a control character, found byte 0x0a");
+              "invalid JSON at line 1, column 9: expected an escape sequence instead of a control character, "
+              "found byte 0x0a");
     EXPECT_NE(error_of(R"({"ID":tru})"), "");
     EXPECT_NE(error_of(R"({"AllAtOnce":tru})"), "");
     std::string deep = R"({"Nothing":)" + std::string(200, '[');
@@ -135,7 +147,8 @@ TEST(Json, BrokenTextNamesThePlace) {
 TEST(Json, ReadsLikeGo) {
     Job job;
     auto status = decode(R"({"id":"\u00e9\ud83d\ude00\udc00x","Unknown":[{"a":[1,2,{}]}],"Name":null,
-                             "Payload":"aGk=","Priority":3,"priority":4,"Datacenters":["a"],"datacenters":["b"]})", job);
+                             "Payload":"aGk=","Priority":3,"priority":4,"Datacenters":["a"],"datacenters":["b"]})",
+                         job);
     ASSERT_TRUE(status) << status.error().message();
     EXPECT_EQ(job.id(), "é😀\xEF\xBF\xBDx");
     EXPECT_FALSE(job.has_name());
@@ -153,7 +166,8 @@ TEST(Json, TextThatIsNotUtf8IsRepaired) {
 
 TEST(Json, FreeFormValuesKeepTheirNumbers) {
     constexpr std::string_view kText =
-        R"({"a":[9223372036854775807,-9223372036854775808,18446744073709551615,0.1,1.5,3.141592653589793238462643,null,true,"x",{},[]]})";
+        R"({"a":[9223372036854775807,-9223372036854775808,18446744073709551615,)"
+        R"(0.1,1.5,3.141592653589793238462643,null,true,"x",{},[]]})";
     auto value = parse_value(kText);
     ASSERT_TRUE(value);
     EXPECT_EQ(encode_value(*value), kText);
@@ -165,7 +179,8 @@ TEST(Json, FreeFormValuesKeepTheirNumbers) {
 
 TEST(Json, TimesAndDurations) {
     TaskState state;
-    ASSERT_TRUE(decode(R"({"StartedAt":"2026-11-21T08:12:45.423353175Z","FinishedAt":"0001-01-01T00:00:00Z"})", state));
+    ASSERT_TRUE(decode(
+        R"({"StartedAt":"2026-11-21T08:12:45.423353175Z","FinishedAt":"0001-01-01T00:00:00Z"})", state));
     EXPECT_EQ(state.started_at(), 1795248765423353175);
     EXPECT_EQ(state.finished_at(), 0);
     EXPECT_NE(encode(state).find(R"("FinishedAt":null)"), std::string::npos);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Descriptors and their (json) options -> plans. The schema is ours, so what it cannot say here is an assertion.
+// Descriptors and their (json) options -> plans. The schema is ours, so what it cannot say here is an
+// assertion.
 #include "model/json/plan.h"
 
 #include <algorithm>
@@ -20,16 +21,24 @@ using google::protobuf::FieldDescriptor;
 
 Shape shape_of(const FieldDescriptor* field) {
     switch (field->cpp_type()) {
-        case FieldDescriptor::CPPTYPE_BOOL: return Shape::Bool;
-        case FieldDescriptor::CPPTYPE_INT32: return Shape::Int32;
-        case FieldDescriptor::CPPTYPE_INT64: return Shape::Int64;
-        case FieldDescriptor::CPPTYPE_UINT32: return Shape::UInt32;
-        case FieldDescriptor::CPPTYPE_UINT64: return Shape::UInt64;
-        case FieldDescriptor::CPPTYPE_DOUBLE: return Shape::Double;
+        case FieldDescriptor::CPPTYPE_BOOL:
+            return Shape::Bool;
+        case FieldDescriptor::CPPTYPE_INT32:
+            return Shape::Int32;
+        case FieldDescriptor::CPPTYPE_INT64:
+            return Shape::Int64;
+        case FieldDescriptor::CPPTYPE_UINT32:
+            return Shape::UInt32;
+        case FieldDescriptor::CPPTYPE_UINT64:
+            return Shape::UInt64;
+        case FieldDescriptor::CPPTYPE_DOUBLE:
+            return Shape::Double;
         case FieldDescriptor::CPPTYPE_STRING:
             return field->type() == FieldDescriptor::TYPE_BYTES ? Shape::Bytes : Shape::String;
-        case FieldDescriptor::CPPTYPE_MESSAGE: return Shape::Message;
-        default: abort_with("model/json: a field of this type is not supported", __FILE__, __LINE__);
+        case FieldDescriptor::CPPTYPE_MESSAGE:
+            return Shape::Message;
+        default:
+            abort_with("model/json: a field of this type is not supported", __FILE__, __LINE__);
     }
 }
 
@@ -99,8 +108,9 @@ Cache& cache() {
 }  // namespace
 
 const FieldPlan* Plan::find(std::string_view name) const {
-    auto first = std::lower_bound(fields.begin(), fields.end(), name,
-                                  [](const FieldPlan& field, std::string_view wanted) { return field.name < wanted; });
+    auto first =
+        std::lower_bound(fields.begin(), fields.end(), name,
+                         [](const FieldPlan& field, std::string_view wanted) { return field.name < wanted; });
     if (first != fields.end() && first->name == name) return &*first;
     auto found = by_lower_name.find(to_lower(name));
     return found == by_lower_name.end() ? nullptr : found->second;

@@ -6,7 +6,9 @@ namespace drover::model::json {
 
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
 
 void append_utf8(std::string& out, uint32_t code) {
     auto put = [&](uint32_t byte) { out += static_cast<char>(byte); };
@@ -78,14 +80,16 @@ Error Reader::fail(std::string_view expected) {
     std::string found = "the end of the text";
     if (at_ < text_.size()) {
         auto c = static_cast<unsigned char>(text_[at_]);
-        found = c >= 0x20 && c < 0x7F ? fmt::format("'{}'", static_cast<char>(c)) : fmt::format("byte 0x{:02x}", c);
+        found = c >= 0x20 && c < 0x7F ? fmt::format("'{}'", static_cast<char>(c))
+                                      : fmt::format("byte 0x{:02x}", c);
     }
-    return make_error(Code::InvalidArgument, "invalid JSON at line {}, column {}: expected {}, found {}", line, column,
-                      expected, found);
+    return make_error(Code::InvalidArgument, "invalid JSON at line {}, column {}: expected {}, found {}",
+                      line, column, expected, found);
 }
 
 void Reader::space() {
-    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t' || text_[at_] == '\r'))
+    while (at_ < text_.size() &&
+           (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t' || text_[at_] == '\r'))
         at_++;
 }
 
@@ -93,24 +97,35 @@ Reader::Kind Reader::peek() {
     space();
     if (at_ >= text_.size()) return Kind::Broken;
     switch (text_[at_]) {
-        case 'n': return Kind::Null;
+        case 'n':
+            return Kind::Null;
         case 't':
-        case 'f': return Kind::Bool;
-        case '"': return Kind::String;
-        case '[': return Kind::List;
-        case '{': return Kind::Object;
-        default: return text_[at_] == '-' || is_digit(text_[at_]) ? Kind::Number : Kind::Broken;
+        case 'f':
+            return Kind::Bool;
+        case '"':
+            return Kind::String;
+        case '[':
+            return Kind::List;
+        case '{':
+            return Kind::Object;
+        default:
+            return text_[at_] == '-' || is_digit(text_[at_]) ? Kind::Number : Kind::Broken;
     }
 }
 
 std::string Reader::describe() {
     constexpr size_t kShown = 40;
     switch (peek()) {
-        case Kind::Null: return "null";
-        case Kind::Bool: return "a boolean";
-        case Kind::List: return "a list";
-        case Kind::Object: return "an object";
-        case Kind::Broken: return "no JSON value";
+        case Kind::Null:
+            return "null";
+        case Kind::Bool:
+            return "a boolean";
+        case Kind::List:
+            return "a list";
+        case Kind::Object:
+            return "an object";
+        case Kind::Broken:
+            return "no JSON value";
         case Kind::Number: {
             Reader copy = *this;
             auto token = copy.number();
@@ -133,7 +148,9 @@ Status Reader::literal(std::string_view word) {
     return {};
 }
 
-Status Reader::null() { return literal("null"); }
+Status Reader::null() {
+    return literal("null");
+}
 
 Result<bool> Reader::boolean() {
     space();
@@ -148,8 +165,10 @@ Result<std::string_view> Reader::number() {
     auto at = [&](size_t i) { return i < text_.size() ? text_[i] : '\0'; };
     if (at(at_) == '-') at_++;
     if (!is_digit(at(at_))) return fail("a digit");
-    if (at(at_) == '0') at_++;
-    else while (is_digit(at(at_))) at_++;
+    if (at(at_) == '0')
+        at_++;
+    else
+        while (is_digit(at(at_))) at_++;
     if (is_digit(at(at_))) return fail("no digit after a leading zero");
     if (at(at_) == '.') {
         at_++;
@@ -170,10 +189,14 @@ Result<uint32_t> Reader::hex4() {
     for (int i = 0; i < 4; i++, at_++) {
         char c = at_ < text_.size() ? text_[at_] : '\0';
         uint32_t digit = 0;
-        if (is_digit(c)) digit = static_cast<uint32_t>(c - '0');
-        else if (c >= 'a' && c <= 'f') digit = static_cast<uint32_t>(c - 'a' + 10);
-        else if (c >= 'A' && c <= 'F') digit = static_cast<uint32_t>(c - 'A' + 10);
-        else return fail("a hexadecimal digit");
+        if (is_digit(c))
+            digit = static_cast<uint32_t>(c - '0');
+        else if (c >= 'a' && c <= 'f')
+            digit = static_cast<uint32_t>(c - 'a' + 10);
+        else if (c >= 'A' && c <= 'F')
+            digit = static_cast<uint32_t>(c - 'A' + 10);
+        else
+            return fail("a hexadecimal digit");
         code = code << 4 | digit;
     }
     return code;
@@ -186,14 +209,29 @@ Status Reader::escape(std::string& out) {
     switch (c) {
         case '"':
         case '\\':
-        case '/': out += c; return {};
-        case 'b': out += '\b'; return {};
-        case 'f': out += '\f'; return {};
-        case 'n': out += '\n'; return {};
-        case 'r': out += '\r'; return {};
-        case 't': out += '\t'; return {};
-        case 'u': break;
-        default: at_--; return fail("one of \"\\/bfnrtu after a backslash");
+        case '/':
+            out += c;
+            return {};
+        case 'b':
+            out += '\b';
+            return {};
+        case 'f':
+            out += '\f';
+            return {};
+        case 'n':
+            out += '\n';
+            return {};
+        case 'r':
+            out += '\r';
+            return {};
+        case 't':
+            out += '\t';
+            return {};
+        case 'u':
+            break;
+        default:
+            at_--;
+            return fail("one of \"\\/bfnrtu after a backslash");
     }
     DROVER_TRY(uint32_t code, hex4());
     if (code >= 0xD800 && code < 0xE000) {
@@ -265,7 +303,8 @@ Result<std::string> Reader::key() {
 
 Status Reader::skip() {
     switch (peek()) {
-        case Kind::Null: return null();
+        case Kind::Null:
+            return null();
         case Kind::Bool: {
             DROVER_CHECK(boolean());
             return {};
@@ -278,8 +317,10 @@ Status Reader::skip() {
             DROVER_CHECK(string());
             return {};
         }
-        case Kind::Broken: return fail("a value");
-        default: break;
+        case Kind::Broken:
+            return fail("a value");
+        default:
+            break;
     }
     bool object = text_[at_] == '{';
     char closing = object ? '}' : ']';

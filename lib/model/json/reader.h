@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A strict JSON tokenizer over a text that stays alive: one pass, no tree. Errors name line and column. Only for
-// model/json.
+// A strict JSON tokenizer over a text that stays alive: one pass, no tree. Errors name line and column. Only
+// for model/json.
 #pragma once
 #include <string>
 #include <string_view>
@@ -24,14 +24,14 @@ class Reader {
 
     Status null();
     Result<bool> boolean();
-    Result<std::string_view> number();    // the token, checked for JSON's grammar
-    Result<std::string> string();         // unescaped, always valid UTF-8
+    Result<std::string_view> number();  // the token, checked for JSON's grammar
+    Result<std::string> string();       // unescaped, always valid UTF-8
     // Lists and objects: begin, then while (more()) ..., which also takes commas and the closing bracket.
     Status begin(char bracket);
     Result<bool> more(char closing, bool first);
-    Result<std::string> key();            // a member's name and its colon
-    Status skip();                        // any value
-    Status end();                         // nothing but space may follow
+    Result<std::string> key();  // a member's name and its colon
+    Status skip();              // any value
+    Status end();               // nothing but space may follow
 
     Error fail(std::string_view expected);
 
