@@ -45,12 +45,18 @@ void clean_signals() {
     shim.signal_fd = ::signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-// One shim per task. The kernel lets go of a dead one's lock a moment after its sockets, hence the patience.
+// One shim per task. The kernel lets go of a dead one's lock a moment after its sockets, hence the patience. The file is
+// the plugin's to make and to remove: when it is not there (any more), this task is being cleaned away.
 bool take_lock() {
-    shim.lock_fd = ::openat(shim.dir_fd, kLockFile, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    shim.lock_fd = ::openat(shim.dir_fd, kLockFile, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (shim.lock_fd < 0) return false;
     for (int i = 0; i < 400; ++i) {
-        if (::flock(shim.lock_fd, LOCK_EX | LOCK_NB) == 0) return true;
+        if (::flock(shim.lock_fd, LOCK_EX | LOCK_NB) == 0) {
+            struct stat st{};
+            if (::fstat(shim.lock_fd, &st) == 0 && st.st_nlink > 0) return true;
+            errno = ENOENT;
+            return false;
+        }
         if (errno != EWOULDBLOCK && errno != EINTR) return false;
         sys::nap_ms(5);
     }
@@ -58,10 +64,12 @@ bool take_lock() {
     return false;
 }
 
+constexpr char kNoLock[] = "lock (is there another shim?)";
+
 // What can fail before anything was started; nullptr when all is ready.
 const char* prepare(bool adopting, int* error_number) {
     *error_number = 0;
-    if (!take_lock()) return *error_number = errno, "lock (is there another shim?)";
+    if (!take_lock()) return *error_number = errno, kNoLock;
     if (!sys::read_boot_id(shim.record.boot_id)) return *error_number = errno, "read boot id";
     if (!adopting && ::faccessat(shim.dir_fd, kStartedFile, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
         return *error_number = EEXIST, "the task was started already";
@@ -99,7 +107,7 @@ int run(const char* dir, bool adopting, bool has_pidfd) {
     const char* wrong = prepare(adopting, &error_number);
     if (wrong) {  // nothing was started or taken over, nothing is recorded: the caller is told
         end_with(shim, Phase::StartFailed, wrong, error_number);
-        note(shim, wrong, error_number);
+        if (wrong != kNoLock) note(shim, wrong, error_number);  // without the lock the directory is not ours
         send_status(shim);
         return 1;
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cgroup/cgroup.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -59,15 +60,19 @@ uint64_t keyed(std::string_view text, std::string_view key) {
     return 0;
 }
 
+// By the entries' types, without a stat of each of the many files.
 std::vector<std::string> subgroups(const std::string& dir) {
     std::vector<std::string> found;
-    auto names = list_dir(dir);
-    if (!names) return found;
-    for (const std::string& name : *names) {
+    DIR* open_dir = ::opendir(dir.c_str());
+    while (dirent* entry = open_dir ? ::readdir(open_dir) : nullptr) {
+        if (entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN) continue;
+        if (std::string_view(entry->d_name) == "." || std::string_view(entry->d_name) == "..") continue;
+        std::string path = join_path(dir, entry->d_name);
         struct stat st{};
-        std::string path = join_path(dir, name);
-        if (::lstat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode)) found.push_back(std::move(path));
+        if (entry->d_type == DT_DIR || (::lstat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode)))
+            found.push_back(std::move(path));
     }
+    if (open_dir) ::closedir(open_dir);
     return found;
 }
 
@@ -111,7 +116,10 @@ Status inherit_cpuset(const std::string& dir) {
 }
 
 Status make_group_dir(const std::string& root, const std::string& path, const std::string& controller) {
-    std::string dir = root;
+    std::string dir = join_path(root, path);
+    if (::mkdir(dir.c_str(), 0755) == 0 || errno == EEXIST)  // the parents are there, as nearly always
+        return controller == "cpuset" && path_exists(dir + "/cpuset.cpus") ? inherit_cpuset(dir) : Status();
+    dir = root;
     for (const std::string& part : split(path, '/')) {
         dir = join_path(dir, part);
         if (::mkdir(dir.c_str(), 0755) != 0 && errno != EEXIST) return Error::from_errno(fmt::format("mkdir {}", dir));

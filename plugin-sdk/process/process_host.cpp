@@ -67,7 +67,11 @@ Status clear_task_dir(const std::string& dir) {
     if (!names) return names.error().code() == Code::NotFound ? Status() : Status(names.error());
     // Records last, the exit record at the very end: a crash in between leaves a task that is known to have ended.
     auto rank = [](const std::string& name) {
-        return name == shim::kExitFile ? 3 : name == shim::kStartedFile ? 2 : name == shim::kSpecFile ? 1 : 0;
+        return name == shim::kExitFile      ? 4
+               : name == shim::kLockFile    ? 3
+               : name == shim::kStartedFile ? 2
+               : name == shim::kSpecFile    ? 1
+                                            : 0;
     };
     std::stable_sort(names->begin(), names->end(),
                      [&](const std::string& a, const std::string& b) { return rank(a) < rank(b); });
@@ -296,8 +300,9 @@ Result<std::shared_ptr<ProcessTask>> ProcessHost::start(const ProcessSpec& spec)
     for (const char* name : {shim::kStartedFile, shim::kExitFile})
         if (::fstatat(task->dir_fd.get(), name, &st, AT_SYMLINK_NOFOLLOW) == 0)
             return make_error(Code::AlreadyExists, "task {} has been started before ({}/{} exists)", spec.task_id, dir, name);
-    if (shim_alive(task->dir_fd.get()))
-        return make_error(Code::AlreadyExists, "task {} is being started by another process", spec.task_id);
+    if (auto locked = lock_task_dir(task->dir_fd.get(), 0); !locked)  // makes the file, which the shim does not
+        return make_error(Code::AlreadyExists, "task {} is being started by another process: {}", spec.task_id,
+                          locked.error().message());
 
     auto undo = [&]() {
         if (task->group) {
@@ -305,9 +310,8 @@ Result<std::shared_ptr<ProcessTask>> ProcessHost::start(const ProcessSpec& spec)
             if (Status removed = task->group->remove(10 * kSecond); !removed)
                 log::warn("process", "cannot remove a cgroup", {{"task", spec.task_id}, {"error", removed.error().message()}});
         }
-        for (int64_t deadline = mono_now() + 5 * kSecond; shim_alive(task->dir_fd.get()) && mono_now() < deadline;)
-            sys::nap_ms(2);
-        static_cast<void>(clear_task_dir(dir));
+        auto locked = lock_task_dir(task->dir_fd.get(), 5 * kSecond);
+        if (locked) static_cast<void>(clear_task_dir(dir));
     };
     // The intent, group and all, is in the directory before anything exists that would have to be found again.
     Status ready = [&]() -> Status {
@@ -365,7 +369,11 @@ Result<std::shared_ptr<ProcessTask>> ProcessHost::recover(const std::string& tas
         started = read_record(dir_fd, shim::kStartedFile);
     }
     if (!started && started.error().code() == Code::NotFound) {
-        if (shim_alive(dir_fd)) return make_error(Code::Unavailable, "task {} is still being started", task_id);
+        // Under the lock: a shim on its way here finds nothing to start when we are done.
+        auto locked = lock_task_dir(dir_fd, 0);
+        if (!locked || path_exists(join_path(dir, shim::kStartedFile)) || path_exists(join_path(dir, shim::kExitFile)))
+            return make_error(Code::Unavailable, "task {} is still being started", task_id)
+                .with_retry(Retry::Yes);
         if (task->group) {
             DROVER_CHECK(task->group->kill_tree(10 * kSecond));
             DROVER_CHECK(task->group->remove(10 * kSecond));
@@ -382,8 +390,16 @@ Result<std::shared_ptr<ProcessTask>> ProcessHost::recover(const std::string& tas
     }
 
     std::optional<shim::Record> now;
-    if (auto fd = connect_shim(dir_fd); fd && send_request(fd->get(), shim::FrameType::Status, nullptr, 0, kWaitId))
-        if (auto reply = await_reply(fd->get(), kWaitId, kShimAnswerNs)) now = *reply;
+    auto ask = [&] {
+        now.reset();
+        if (auto fd = connect_shim(dir_fd); fd && send_request(fd->get(), shim::FrameType::Status, nullptr, 0, kWaitId))
+            if (auto reply = await_reply(fd->get(), kWaitId, kShimAnswerNs)) now = *reply;
+    };
+    const int64_t patience = mono_now() + kShimAnswerNs;
+    for (ask(); now && now->phase == shim::Phase::Launching && mono_now() < patience; ask()) sys::nap_ms(5);
+    if (now && now->phase == shim::Phase::Launching)
+        return make_error(Code::Unavailable, "task {} is still being launched", task_id).with_retry(Retry::Yes);
+    if (auto record = read_record(dir_fd, shim::kExitFile)) return done(*record);  // it ended while we asked
     if (!now) {
         UniqueFd pidfd(sys::pidfd_open_checked(started->pid, started->start_ticks));
         DROVER_TRY(UniqueFd status_fd, spawn_shim(impl_->shim, ShimVerb::Adopt, dir, pidfd.get()));

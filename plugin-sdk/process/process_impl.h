@@ -71,7 +71,8 @@ struct ProcessHost::Impl {
     Status place(const ProcessSpec& spec, std::optional<cgroup::Cgroup>* group, std::string* spec_bytes);
 };
 
-// Removes what a task directory holds except FIFOs, records last, then the directory when nothing is left.
+// Removes what a task directory holds except FIFOs, records last, then the directory when nothing is left. The caller
+// has its lock.
 Status clear_task_dir(const std::string& dir);
 
 constexpr int64_t kShimAnswerNs = 20'000'000'000;  // far beyond what a healthy shim takes, its kill included

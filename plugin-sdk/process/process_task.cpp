@@ -142,11 +142,14 @@ Status ProcessTask::destroy(bool force) {
     }
     const int dir_fd = impl_->dir_fd.get();
     // The shim may still be holding FIFOs for their reader; it is not needed any more.
-    for (int64_t deadline = mono_now() + 10 * kSecond; shim_alive(dir_fd); sys::nap_ms(2)) {
+    Result<UniqueFd> locked = lock_task_dir(dir_fd, 0);
+    for (int64_t deadline = mono_now() + 10 * kSecond; !locked; locked = lock_task_dir(dir_fd, 0)) {
+        if (locked.error().code() == Code::NotFound) return {};  // destroyed already, directory and all
         if (auto fd = connect_shim(dir_fd); fd)
             if (send_request(fd->get(), shim::FrameType::Forget, nullptr, 0, kRequestId))
                 static_cast<void>(await_reply(fd->get(), kRequestId, kSecond));
         if (mono_now() > deadline) return make_error(Code::DeadlineExceeded, "task {}: its shim does not end", impl_->id);
+        sys::nap_ms(2);
     }
     if (impl_->group) {
         DROVER_CHECK(impl_->group->kill_tree(10 * kSecond));

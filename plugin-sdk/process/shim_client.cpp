@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <spawn.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -94,18 +93,10 @@ Result<UniqueFd> spawn_shim(const std::string& shim, ShimVerb verb, const std::s
     UniqueFd pidfd_copy(pidfd >= 0 ? ::fcntl(pidfd, F_DUPFD_CLOEXEC, 10) : -1);
     if (!write_end) return Error::from_errno("dup");
 
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
+    posix_spawn_file_actions_t actions;  // signals are set up by the shim itself
     posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attributes);
     posix_spawn_file_actions_adddup2(&actions, write_end.get(), 3);
     if (pidfd_copy) posix_spawn_file_actions_adddup2(&actions, pidfd_copy.get(), 4);
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);  // gRPC ignores SIGPIPE: a task must not inherit that
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 
     std::string name = "drover-shim", verb_text = verb == ShimVerb::Run ? "run" : "adopt", dir_text = dir, extra = "pidfd";
     char* argv[] = {name.data(), verb_text.data(), dir_text.data(), pidfd_copy ? extra.data() : nullptr, nullptr};
@@ -116,9 +107,8 @@ Result<UniqueFd> spawn_shim(const std::string& shim, ShimVerb verb, const std::s
         envp[0] = boot_file.data();
     }
     pid_t pid = 0;
-    int failed = ::posix_spawn(&pid, shim.c_str(), &actions, &attributes, argv, envp);
+    int failed = ::posix_spawn(&pid, shim.c_str(), &actions, nullptr, argv, envp);
     posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
     if (failed) return Error::from_errno(fmt::format("start the shim {}", shim), failed);
     // The first process only forks the one that stays, which then belongs to init.
     while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
@@ -137,6 +127,16 @@ bool shim_alive(int dir_fd) {
     UniqueFd fd(::openat(dir_fd, shim::kLockFile, O_RDWR | O_CLOEXEC | O_NOFOLLOW));
     if (!fd) return false;
     return ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+}
+
+Result<UniqueFd> lock_task_dir(int dir_fd, int64_t timeout_ns) {
+    for (const int64_t deadline = mono_now() + timeout_ns;; sys::nap_ms(2)) {
+        UniqueFd fd(::openat(dir_fd, shim::kLockFile, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+        if (!fd) return Error::from_errno("open the lock of the task directory");
+        struct stat st{};
+        if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0 && ::fstat(fd.get(), &st) == 0 && st.st_nlink > 0) return fd;
+        if (mono_now() > deadline) return make_error(Code::Unavailable, "the task's shim still holds its lock");
+    }
 }
 
 Result<UniqueFd> connect_shim(int dir_fd) {

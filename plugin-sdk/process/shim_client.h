@@ -25,6 +25,9 @@ Result<shim::Record> await_record(int fd, int64_t timeout_ns);
 
 // True while a shim lives in the directory (it holds the lock).
 bool shim_alive(int dir_fd);
+// Takes the lock that a living shim holds, making its file when missing: with it in hand no shim starts or adopts here.
+// Unavailable when it is still held after the timeout.
+Result<UniqueFd> lock_task_dir(int dir_fd, int64_t timeout_ns);
 // Unavailable: nobody listens.
 Result<UniqueFd> connect_shim(int dir_fd);
 Status send_request(int fd, shim::FrameType type, const void* payload, uint32_t bytes, uint32_t id);
