@@ -5,11 +5,18 @@
 #include "model/job_compare.h"
 #include "model/status.h"
 #include "server-lite/core.h"
+#include "server-lite/scheduler/reconcile.h"
 
 namespace drover::server {
 namespace {
 
 bool group_done(const model::DeploymentState& group) { return group.healthy_allocs() >= group.desired_total(); }
+
+// No policy will replace it: waiting for the progress deadline would change nothing.
+bool attempts_used_up(const model::Job& job, const model::Allocation& alloc) {
+    const auto* group = model::find_group(job, alloc.task_group());
+    return group && alloc.client_status() == model::kAllocClientFailed && !reschedule_time(alloc, *group, unix_now());
+}
 
 // The newest stable version before this one.
 JobPtr stable_version(const State& state, const model::Deployment& deployment) {
@@ -56,7 +63,8 @@ void DeploymentWatcher::look(const std::string& deployment_id) {
                 alloc.deployment_status().healthy() || seen.rescheduled.contains(alloc.id()))
                 continue;
             const auto group = deployment->task_groups().find(alloc.task_group());
-            if (group != deployment->task_groups().end() && group->second.progress_deadline() == 0) {
+            if (group != deployment->task_groups().end() &&
+                (group->second.progress_deadline() == 0 || attempts_used_up(*job, alloc))) {
                 seen.failing = true;
                 return fail(*state, *deployment, "Failed due to unhealthy allocations");
             }

@@ -21,21 +21,16 @@ std::multiset<std::pair<std::string, int64_t>> reserved_ports(const model::Node&
 std::string exhausted(const model::Node& node, const NodeUsage& total) {
     if (node.node_max_allocs() > 0 && total.allocs > node.node_max_allocs()) return "max allocs";
     if (auto dimension = model::available(node).exhausted_by(total.used); !dimension.empty()) return std::string(dimension);
-    const std::pair<std::string, int64_t>* previous = nullptr;
-    for (const auto& port : total.ports) {
-        if (previous && *previous == port) return fmt::format("network: reserved port collision {}:{}", port.first, port.second);
-        previous = &port;
-    }
+    auto twice = [](const auto& set) { return std::adjacent_find(set.begin(), set.end()); };
+    if (twice(total.cores) != total.cores.end()) return "cores";
+    if (auto port = twice(total.ports); port != total.ports.end())
+        return fmt::format("network: reserved port collision {}:{}", port->first, port->second);
     if (!total.ports.empty())
         for (const auto& reserved : reserved_ports(node))
             for (const auto& port : total.ports)
                 if (port.second == reserved.second && (reserved.first.empty() || reserved.first == port.first))
                     return fmt::format("network: reserved port collision {}:{}", port.first, port.second);
-    const std::string* last = nullptr;
-    for (const auto& device : total.devices) {
-        if (last && *last == device) return "device oversubscribed";
-        last = &device;
-    }
+    if (twice(total.devices) != total.devices.end()) return "device oversubscribed";
     return {};
 }
 

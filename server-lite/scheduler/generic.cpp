@@ -92,6 +92,7 @@ void schedule_generic(Work& work) {
     auto& plan = work.out.plan;
     for (auto& update : wanted.deployment_updates) *plan.add_deployment_updates() = std::move(update);
     const std::string deployment_id = wanted.deployment ? wanted.deployment->id() : "";
+    work.deployment_id = deployment_id;
     for (const auto& stop : wanted.stop) add_stop(work, *stop.alloc, stop.description, stop.client_status);
     for (const auto& record : wanted.in_place) add_in_place(work, *record, deployment_id);
     add_follow_ups(work, std::move(wanted.later));

@@ -212,6 +212,12 @@ bool port_free(const Ports& used, const Ports& reserved, const std::string& ip, 
     return !used.contains({ip, port}) && !reserved.contains({ip, port}) && !reserved.contains({"", port});
 }
 
+// What a reserved core counts for.
+int64_t mhz_per_core(const model::Node& node) {
+    const auto& cpu = node.node_resources().cpu();
+    return cpu.total_cpu_cores() > 0 ? cpu.cpu_shares() / cpu.total_cpu_cores() : 0;
+}
+
 }  // namespace
 
 // Why the group does not fit on the node next to what is there; empty when it does.
@@ -244,13 +250,14 @@ std::string Placer::room(const GroupView& v, size_t at) const {
             }
         }
     }
+    model::Comparable total = column.usage.used;
+    total.add(v.need);
     if (v.cores > 0) {
+        total.cpu += v.cores * mhz_per_core(*column.node);
         const auto free = static_cast<int64_t>(column.available.cores.size()) -
                           static_cast<int64_t>(column.usage.used.cores.size());
         if (free < v.cores) return "cores";
     }
-    model::Comparable total = column.usage.used;
-    total.add(v.need);
     return std::string(column.available.exhausted_by(total));
 }
 
@@ -308,6 +315,7 @@ Placer::Scored Placer::score(GroupView& v, size_t at, bool penalty) {
     if (!s.fits) return s;
     model::Comparable total = column.usage.used;
     total.add(v.need);
+    total.cpu += v.cores * mhz_per_core(*column.node);
     int parts = 1;
     s.binpack = spread_algorithm_ ? model::score_spread(column.available, total)
                                   : model::score_binpack(column.available, total);
@@ -481,8 +489,6 @@ std::string Placer::assign_cores_and_devices(const GroupView& v, const Column& c
     std::set<uint32_t> free_cores = column.available.cores;
     for (auto core : column.usage.used.cores) free_cores.erase(core);
     std::set<std::string> used_devices(column.usage.devices.begin(), column.usage.devices.end());
-    const auto& cpu = column.node->node_resources().cpu();
-    const int64_t per_core = cpu.total_cpu_cores() > 0 ? cpu.cpu_shares() / cpu.total_cpu_cores() : 0;
     for (const auto& task : v.group->tasks()) {
         auto& given = (*out.mutable_tasks())[task.name()];
         if (task.resources().cores() > 0) {
@@ -492,7 +498,7 @@ std::string Placer::assign_cores_and_devices(const GroupView& v, const Column& c
                 given.mutable_cpu()->add_reserved_cores(*free_cores.begin());
                 free_cores.erase(free_cores.begin());
             }
-            given.mutable_cpu()->set_cpu_shares(per_core * task.resources().cores());
+            given.mutable_cpu()->set_cpu_shares(mhz_per_core(*column.node) * task.resources().cores());
         }
         for (const auto& request : task.resources().devices()) {
             const auto count = static_cast<int>(request.has_count() ? request.count() : 1);

@@ -93,6 +93,7 @@ void finish(Work& work) {
     model::Evaluation eval = work.eval;
     const bool was_blocked = eval.status() == model::kEvalStatusBlocked;
     eval.set_snapshot_index(work.state.index);
+    if (!work.deployment_id.empty()) eval.set_deployment_id(work.deployment_id);
     eval.clear_failed_tg_allocs();
     eval.clear_queued_allocations();
     for (auto& [group, metric] : work.failed) (*eval.mutable_failed_tg_allocs())[group] = metric;
@@ -127,7 +128,7 @@ void finish(Work& work) {
 Decision schedule(const ScheduleInput& input) {
     const auto& eval = *input.eval;
     Seeded seeded(input.seed);
-    detail::Work work{*input.state, eval, input.state->job(eval.namespace_(), eval.job_id()), input.now, seeded, nullptr, {}, {}, {}, {}};
+    detail::Work work{*input.state, eval, input.state->job(eval.namespace_(), eval.job_id()), input.now, seeded, nullptr, {}, {}, {}, {}, {}};
     auto& plan = work.out.plan;
     plan.set_eval_id(eval.id());
     plan.set_priority(eval.priority());

@@ -43,6 +43,7 @@ struct Work {
     std::map<std::string, model::AllocationMetric> failed;
     std::map<std::string, int64_t> queued;
     std::map<std::string, model::DesiredUpdates> desired;
+    std::string deployment_id;                 // that is being rolled out
 };
 void schedule_generic(Work& work);
 void schedule_system(Work& work);

@@ -36,6 +36,12 @@ void each_port(const model::AllocatedResources& resources, Fn&& fn) {
 }
 
 template <class Fn>
+void each_core(const model::AllocatedResources& resources, Fn&& fn) {
+    for (const auto& [name, task] : resources.tasks())
+        for (auto core : task.cpu().reserved_cores()) fn(core);
+}
+
+template <class Fn>
 void each_device(const model::AllocatedResources& resources, Fn&& fn) {
     for (const auto& [name, task] : resources.tasks())
         for (const auto& device : task.devices())
@@ -68,6 +74,7 @@ void add_usage(NodeUsage& usage, const model::Allocation& alloc) {
     usage.used.add(model::comparable(alloc.allocated_resources()));
     each_port(alloc.allocated_resources(), [&](const std::string& ip, int64_t port) { usage.ports.emplace(ip, port); });
     each_device(alloc.allocated_resources(), [&](std::string id) { usage.devices.insert(std::move(id)); });
+    each_core(alloc.allocated_resources(), [&](uint32_t core) { usage.cores.insert(core); });
     ++usage.allocs;
 }
 
@@ -79,6 +86,7 @@ void subtract_usage(NodeUsage& usage, const model::Allocation& alloc) {
     each_port(alloc.allocated_resources(),
               [&](const std::string& ip, int64_t port) { drop(usage.ports, std::pair(ip, port)); });
     each_device(alloc.allocated_resources(), [&](const std::string& id) { drop(usage.devices, id); });
+    each_core(alloc.allocated_resources(), [&](uint32_t core) { drop(usage.cores, core); });
     --usage.allocs;
 }
 

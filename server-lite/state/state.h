@@ -38,6 +38,7 @@ using AllocPtr = std::shared_ptr<const AllocRecord>;
 struct NodeUsage {
     model::Comparable used;
     std::multiset<std::pair<std::string, int64_t>> ports;  // (ip, port)
+    std::multiset<uint32_t> cores;                         // reserved ones; twice the same is one too many
     std::multiset<std::string> devices;                    // "vendor/type/name/id"
     int64_t allocs = 0;
     uint64_t placed_index = 0;  // last change of what is desired on the node: what its client polls for
