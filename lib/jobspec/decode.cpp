@@ -11,6 +11,7 @@
 #include "base/strings.h"
 #include "hcl/convert.h"
 #include "jobspec/values.h"
+#include "model/limits.h"
 #include "proto/model/options.pb.h"
 #include "proto/model/value.pb.h"
 
@@ -85,6 +86,23 @@ hcl::BodySchema schema_of(const Descriptor* type, Labels labels) {
         }
     }
     return schema;
+}
+
+int depth_of(const model::MapValue& object);
+
+// How many lists and objects are nested; recursion is bounded by the parser's own limit of nesting.
+int depth_of(const model::Value& value) {
+    if (value.has_map_value()) return depth_of(value.map_value());
+    if (!value.has_list_value()) return 0;
+    int depth = 0;
+    for (const auto& item : value.list_value().values()) depth = std::max(depth, depth_of(item));
+    return depth + 1;
+}
+
+int depth_of(const model::MapValue& object) {
+    int depth = 0;
+    for (const auto& [name, item] : object.fields()) depth = std::max(depth, depth_of(item));
+    return depth + 1;
 }
 
 class BodyDecoder {
@@ -378,6 +396,12 @@ void BodyDecoder::any(const std::vector<const hcl::Block*>& blocks, const FieldD
     if (blocks.empty() || (!options_.merge_repeated_blocks && !only_one(blocks))) return;
     auto& out = static_cast<model::MapValue&>(*message.GetReflection()->MutableMessage(&message, field));
     for (const auto* one : blocks) free_form(*one->body, context_, out, diagnostics_);
+    if (depth_of(out) > model::kValueDepthMax)
+        diagnostics_.error("Values nested too deep",
+                           fmt::format("Lists and objects in this block, each block counted as both, may be nested "
+                                       "{} levels deep.",
+                                       model::kValueDepthMax),
+                           blocks[0]->def_range);
 }
 
 void BodyDecoder::body(const hcl::Body& body, Message& message, Labels labels) {

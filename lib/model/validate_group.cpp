@@ -53,7 +53,9 @@ double attempts_duration(const ReschedulePolicy& policy) {
     double max = static_cast<double>(policy.max_delay());
     double sum = 0;
     double previous = 0;
-    for (int64_t i = 0; i < policy.attempts(); i++) {
+    // Delays are at least 5 s, so that more attempts than this take longer than any interval that makes sense.
+    int64_t attempts = std::min<int64_t>(policy.attempts(), 100000);
+    for (int64_t i = 0; i < attempts; i++) {
         double now = delay;
         if (policy.delay_function() != "constant" && max > 0) now = std::min(now, max);
         sum += now;

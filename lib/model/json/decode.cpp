@@ -9,6 +9,7 @@
 #include "model/json/json.h"
 #include "model/json/plan.h"
 #include "model/json/reader.h"
+#include "model/limits.h"
 #include "proto/model/options.pb.h"
 #include "proto/model/value.pb.h"
 
@@ -48,6 +49,7 @@ class Decoder {
     };
 
     Status field(Message& message, const FieldPlan& plan);
+    Status inside(Message& items);  // a list or an object of a free-form value
     Status single(Message& message, const FieldPlan& plan);
     Status repeated(Message& message, const FieldPlan& plan);
     Status map(Message& message, const FieldPlan& plan);
@@ -73,6 +75,7 @@ class Decoder {
 
     Reader reader_;
     std::vector<Step> path_;
+    int value_depth_ = 0;  // of free-form values
 };
 
 std::string Decoder::where() const {
@@ -379,6 +382,14 @@ void set_number(Value& value, std::string_view token) {
         value.set_number_text(std::string(token));
 }
 
+Status Decoder::inside(Message& items) {
+    if (++value_depth_ > kValueDepthMax)
+        return make_error(Code::InvalidArgument, "{}: nested more than {} levels deep", where(), kValueDepthMax);
+    auto status = message(items, plan_of(items.GetDescriptor()));
+    value_depth_--;
+    return status;
+}
+
 Status Decoder::value(Value& value) {
     switch (reader_.peek()) {
         case Kind::Null:
@@ -400,9 +411,9 @@ Status Decoder::value(Value& value) {
             return {};
         }
         case Kind::List:
-            return message(*value.mutable_list_value(), plan_of(ListValue::descriptor()));
+            return inside(*value.mutable_list_value());
         case Kind::Object:
-            return message(*value.mutable_map_value(), plan_of(MapValue::descriptor()));
+            return inside(*value.mutable_map_value());
         case Kind::Broken:
             break;
     }

@@ -144,6 +144,22 @@ TEST(Json, BrokenTextNamesThePlace) {
     EXPECT_EQ(error_of(deep), "JSON is nested more than 128 levels deep");
 }
 
+TEST(Json, FreeFormValuesAreNotNestedTooDeep) {
+    auto nested = [](int levels) {
+        std::string text = "1";
+        for (int i = 0; i < levels; i++) text = R"({"a":)" + text + "}";
+        return R"({"TaskGroups":[{"Tasks":[{"Config":{"x":)" + text + "}}]}]}";
+    };
+    Job job;
+    ASSERT_TRUE(decode(nested(23), job));
+    // What is accepted can be stored and read again, at the greatest depth it may stand at.
+    Allocation alloc;
+    *alloc.mutable_job() = job;
+    Allocation again;
+    EXPECT_TRUE(again.ParseFromString(alloc.SerializeAsString()));
+    EXPECT_NE(error_of(nested(60)).find("nested more than 24 levels deep"), std::string::npos);
+}
+
 TEST(Json, ReadsLikeGo) {
     Job job;
     auto status = decode(R"({"id":"\u00e9\ud83d\ude00\udc00x","Unknown":[{"a":[1,2,{}]}],"Name":null,
