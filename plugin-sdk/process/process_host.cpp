@@ -346,6 +346,19 @@ Result<std::shared_ptr<ProcessTask>> ProcessHost::start(const ProcessSpec& spec)
     return std::move(record).error().context(fmt::format("start task {}", spec.task_id)).with_retry(Retry::Yes);
 }
 
+Status ProcessHost::Impl::clear_unstarted(ProcessTask::Impl* task) {
+    // Under the lock: a shim on its way here finds nothing to start when we are done.
+    auto locked = lock_task_dir(task->dir_fd.get(), 0);
+    if (!locked || path_exists(join_path(task->dir, shim::kStartedFile)) ||
+        path_exists(join_path(task->dir, shim::kExitFile)))
+        return make_error(Code::Unavailable, "task {} is still being started", task->id).with_retry(Retry::Yes);
+    if (task->group) {
+        DROVER_CHECK(task->group->kill_tree(10 * kSecond));
+        DROVER_CHECK(task->group->remove(10 * kSecond));
+    }
+    return clear_task_dir(task->dir);
+}
+
 Result<std::shared_ptr<ProcessTask>> ProcessHost::recover(const std::string& task_id, InLaunch in_launch) {
     const std::string dir = task_dir(task_id);
     DROVER_TRY(auto task, impl_->make_task(task_id, dir));
@@ -369,16 +382,7 @@ Result<std::shared_ptr<ProcessTask>> ProcessHost::recover(const std::string& tas
         started = read_record(dir_fd, shim::kStartedFile);
     }
     if (!started && started.error().code() == Code::NotFound) {
-        // Under the lock: a shim on its way here finds nothing to start when we are done.
-        auto locked = lock_task_dir(dir_fd, 0);
-        if (!locked || path_exists(join_path(dir, shim::kStartedFile)) || path_exists(join_path(dir, shim::kExitFile)))
-            return make_error(Code::Unavailable, "task {} is still being started", task_id)
-                .with_retry(Retry::Yes);
-        if (task->group) {
-            DROVER_CHECK(task->group->kill_tree(10 * kSecond));
-            DROVER_CHECK(task->group->remove(10 * kSecond));
-        }
-        DROVER_CHECK(clear_task_dir(dir));
+        DROVER_CHECK(impl_->clear_unstarted(task.get()));
         return make_error(Code::NotFound, "task {} was never started", task_id);
     }
     if (!started || !summary) {  // a crash of the machine may leave files without their content
@@ -390,15 +394,8 @@ Result<std::shared_ptr<ProcessTask>> ProcessHost::recover(const std::string& tas
     }
 
     std::optional<shim::Record> now;
-    auto ask = [&] {
-        now.reset();
-        if (auto fd = connect_shim(dir_fd); fd && send_request(fd->get(), shim::FrameType::Status, nullptr, 0, kWaitId))
-            if (auto reply = await_reply(fd->get(), kWaitId, kShimAnswerNs)) now = *reply;
-    };
-    const int64_t patience = mono_now() + kShimAnswerNs;
-    for (ask(); now && now->phase == shim::Phase::Launching && mono_now() < patience; ask()) sys::nap_ms(5);
-    if (now && now->phase == shim::Phase::Launching)
-        return make_error(Code::Unavailable, "task {} is still being launched", task_id).with_retry(Retry::Yes);
+    if (auto fd = connect_shim(dir_fd); fd && send_request(fd->get(), shim::FrameType::Status, nullptr, 0, kWaitId))
+        if (auto reply = await_reply(fd->get(), kWaitId, kShimAnswerNs)) now = *reply;
     if (auto record = read_record(dir_fd, shim::kExitFile)) return done(*record);  // it ended while we asked
     if (!now) {
         UniqueFd pidfd(sys::pidfd_open_checked(started->pid, started->start_ticks));

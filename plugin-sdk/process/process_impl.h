@@ -67,6 +67,8 @@ struct ProcessHost::Impl {
     bool attempt(const std::shared_ptr<ProcessTask::Impl>& task);
 
     Result<std::shared_ptr<ProcessTask::Impl>> make_task(const std::string& id, const std::string& dir);
+    // Removes what a start left that got nowhere. Unavailable: it may get somewhere yet.
+    Status clear_unstarted(ProcessTask::Impl* task);
     // The spec's bytes, with the files of the task's group; makes nothing yet.
     Status place(const ProcessSpec& spec, std::optional<cgroup::Cgroup>* group, std::string* spec_bytes);
 };
