@@ -58,7 +58,8 @@ void For::collect_variables(std::vector<Traversal>& out) const {
     value->collect_variables(inside);
     if (condition) condition->collect_variables(inside);
     for (Traversal& traversal : inside) {
-        if (traversal.root() != key_name && traversal.root() != value_name) out.push_back(std::move(traversal));
+        if (traversal.root() != key_name && traversal.root() != value_name)
+            out.push_back(std::move(traversal));
     }
 }
 
@@ -92,7 +93,8 @@ Value evaluate_as(const Expression& expression, const EvalContext& context, cons
     Result<Value> converted = convert(value, wanted);
     if (converted) return std::move(*converted);
     diagnostics.error("Incorrect attribute value type",
-                      fmt::format("Inappropriate value for attribute {}: {}.", quote(attribute_name), converted.error().message()),
+                      fmt::format("Inappropriate value for attribute {}: {}.", quote(attribute_name),
+                                  converted.error().message()),
                       expression.range());
     return Value::unknown(wanted);
 }
@@ -103,20 +105,25 @@ constexpr const char* kInvalidType = "Invalid type specification";
 
 Type collection_type(const StaticCall& call, const Range& range, Diagnostics& diagnostics) {
     if (call.arguments.size() != 1) {
-        diagnostics.error(kInvalidType,
-                          fmt::format("The {} type constructor requires one argument specifying the element type.", call.name),
-                          range);
+        diagnostics.error(
+            kInvalidType,
+            fmt::format("The {} type constructor requires one argument specifying the element type.",
+                        call.name),
+            range);
         return Type::any();
     }
     Type element = type_from_expression(*call.arguments[0], diagnostics);
-    return call.name == "list" ? Type::list(element) : call.name == "set" ? Type::set(element) : Type::map(element);
+    return call.name == "list"  ? Type::list(element)
+           : call.name == "set" ? Type::set(element)
+                                : Type::map(element);
 }
 
 Type object_type(const StaticCall& call, const Range& range, Diagnostics& diagnostics) {
     auto items = call.arguments.size() == 1 ? call.arguments[0]->as_map() : std::nullopt;
     if (!items) {
         diagnostics.error(kInvalidType,
-                          "The object type constructor requires one argument specifying the attribute types and values as a map.",
+                          "The object type constructor requires one argument specifying the attribute types "
+                          "and values as a map.",
                           range);
         return Type::any();
     }
@@ -130,7 +137,8 @@ Type object_type(const StaticCall& call, const Range& range, Diagnostics& diagno
             if (text.kind() == Kind::String && text.has_value()) name = text.as_string();
         }
         if (!name) {
-            diagnostics.error(kInvalidType, "Object constructor map keys must be attribute names.", key->range());
+            diagnostics.error(kInvalidType, "Object constructor map keys must be attribute names.",
+                              key->range());
             continue;
         }
         attributes.insert_or_assign(*name, type_from_expression(*value, diagnostics));
@@ -141,8 +149,10 @@ Type object_type(const StaticCall& call, const Range& range, Diagnostics& diagno
 Type tuple_type(const StaticCall& call, const Range& range, Diagnostics& diagnostics) {
     auto items = call.arguments.size() == 1 ? call.arguments[0]->as_list() : std::nullopt;
     if (!items) {
-        diagnostics.error(kInvalidType, "The tuple type constructor requires one argument specifying the element types as a list.",
-                          range);
+        diagnostics.error(
+            kInvalidType,
+            "The tuple type constructor requires one argument specifying the element types as a list.",
+            range);
         return Type::any();
     }
     std::vector<Type> elements;
@@ -161,33 +171,41 @@ Type type_from_expression(const Expression& expression, Diagnostics& diagnostics
         if (*keyword == "any") return Type::any();
         bool constructor = *keyword == "list" || *keyword == "set" || *keyword == "map";
         if (constructor) {
-            diagnostics.error(kInvalidType,
-                              fmt::format("The {} type constructor requires one argument specifying the element type.", *keyword),
-                              range);
+            diagnostics.error(
+                kInvalidType,
+                fmt::format("The {} type constructor requires one argument specifying the element type.",
+                            *keyword),
+                range);
         } else if (*keyword == "object" || *keyword == "tuple") {
-            diagnostics.error(kInvalidType,
-                              fmt::format("The {} type constructor requires one argument specifying the {} types.", *keyword,
-                                          *keyword == "object" ? "attribute" : "element"),
-                              range);
+            diagnostics.error(
+                kInvalidType,
+                fmt::format("The {} type constructor requires one argument specifying the {} types.",
+                            *keyword, *keyword == "object" ? "attribute" : "element"),
+                range);
         } else {
-            diagnostics.error(kInvalidType, fmt::format("The keyword {} is not a valid type specification.", quote(*keyword)), range);
+            diagnostics.error(
+                kInvalidType,
+                fmt::format("The keyword {} is not a valid type specification.", quote(*keyword)), range);
         }
         return Type::any();
     }
     std::optional<StaticCall> call = expression.as_call();
     if (!call) {
         diagnostics.error(kInvalidType,
-                          "A type specification is either a primitive type keyword (bool, number, string) or a complex type "
+                          "A type specification is either a primitive type keyword (bool, number, string) or "
+                          "a complex type "
                           "constructor call, like list(string).",
                           range);
         return Type::any();
     }
-    if (call->name == "list" || call->name == "set" || call->name == "map") return collection_type(*call, range, diagnostics);
+    if (call->name == "list" || call->name == "set" || call->name == "map")
+        return collection_type(*call, range, diagnostics);
     if (call->name == "object") return object_type(*call, range, diagnostics);
     if (call->name == "tuple") return tuple_type(*call, range, diagnostics);
-    std::string hint = call->name == "bool" || call->name == "string" || call->name == "number" || call->name == "any"
-                           ? fmt::format("Primitive type keyword {} does not expect arguments.", quote(call->name))
-                           : fmt::format("Keyword {} is not a valid type constructor.", quote(call->name));
+    std::string hint =
+        call->name == "bool" || call->name == "string" || call->name == "number" || call->name == "any"
+            ? fmt::format("Primitive type keyword {} does not expect arguments.", quote(call->name))
+            : fmt::format("Keyword {} is not a valid type constructor.", quote(call->name));
     diagnostics.error(kInvalidType, hint, call->name_range);
     return Type::any();
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kinds of expressions of the native syntax. Made by the parser, read by nobody else: callers use expression.h.
-// Each node's evaluate() lives in evaluate.cpp (or templates.cpp, collections.cpp), its static views in ast.cpp.
+// The kinds of expressions of the native syntax. Made by the parser, read by nobody else: callers use
+// expression.h. Each node's evaluate() lives in evaluate.cpp (or templates.cpp, collections.cpp), its static
+// views in ast.cpp.
 #pragma once
 #include <algorithm>
 #include <string>
@@ -11,7 +12,9 @@
 
 namespace drover::hcl::ast {
 
-inline uint32_t depth_above(const ExpressionPtr& a) { return a ? a->depth() + 1 : 1; }
+inline uint32_t depth_above(const ExpressionPtr& a) {
+    return a ? a->depth() + 1 : 1;
+}
 inline uint32_t depth_above(const ExpressionPtr& a, const ExpressionPtr& b) {
     return std::max(depth_above(a), depth_above(b));
 }
@@ -69,7 +72,10 @@ struct Index : Expression {
 // source.* or source[*], with `each` done to every element (bound as kSplatItem).
 struct Splat : Expression {
     Splat(ExpressionPtr s, ExpressionPtr e, Range m, Range r)
-        : Expression(std::move(r), depth_above(s, e)), source(std::move(s)), each(std::move(e)), marker(std::move(m)) {}
+        : Expression(std::move(r), depth_above(s, e)),
+          source(std::move(s)),
+          each(std::move(e)),
+          marker(std::move(m)) {}
     Value evaluate(const EvalContext& context, Diagnostics& diagnostics) const override;
     void collect_variables(std::vector<Traversal>& out) const override;
     ExpressionPtr source, each;
@@ -78,7 +84,10 @@ struct Splat : Expression {
 
 struct Call : Expression {
     Call(std::string n, Range nr, std::vector<ExpressionPtr> a, bool expand, Range r)
-        : Expression(std::move(r), depth_above(a)), name(std::move(n)), name_range(std::move(nr)), arguments(std::move(a)),
+        : Expression(std::move(r), depth_above(a)),
+          name(std::move(n)),
+          name_range(std::move(nr)),
+          arguments(std::move(a)),
           expand_last(expand) {}
     Value evaluate(const EvalContext& context, Diagnostics& diagnostics) const override;
     void collect_variables(std::vector<Traversal>& out) const override;
@@ -91,7 +100,9 @@ struct Call : Expression {
 
 struct Conditional : Expression {
     Conditional(ExpressionPtr c, ExpressionPtr y, ExpressionPtr n, Range r)
-        : Expression(std::move(r), std::max(depth_above(c), depth_above(y, n))), condition(std::move(c)), yes(std::move(y)),
+        : Expression(std::move(r), std::max(depth_above(c), depth_above(y, n))),
+          condition(std::move(c)),
+          yes(std::move(y)),
           no(std::move(n)) {}
     Value evaluate(const EvalContext& context, Diagnostics& diagnostics) const override;
     void collect_variables(std::vector<Traversal>& out) const override;
@@ -99,8 +110,21 @@ struct Conditional : Expression {
 };
 
 enum class Operator {
-    Or, And, Equal, NotEqual, Greater, GreaterEqual, Less, LessEqual, Add, Subtract, Multiply, Divide, Modulo,
-    Negate, Not,
+    Or,
+    And,
+    Equal,
+    NotEqual,
+    Greater,
+    GreaterEqual,
+    Less,
+    LessEqual,
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Modulo,
+    Negate,
+    Not,
 };
 
 struct Binary : Expression {
@@ -171,7 +195,8 @@ struct For : Expression {
 
 // Parts one after the other, as one string.
 struct Template : Expression {
-    Template(std::vector<ExpressionPtr> p, Range r) : Expression(std::move(r), depth_above(p)), parts(std::move(p)) {}
+    Template(std::vector<ExpressionPtr> p, Range r)
+        : Expression(std::move(r), depth_above(p)), parts(std::move(p)) {}
     Value evaluate(const EvalContext& context, Diagnostics& diagnostics) const override;
     void collect_variables(std::vector<Traversal>& out) const override;
     // The text when there is nothing to evaluate.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Body: attributes and blocks, of a file or of a block. The same interface over native syntax, JSON, and bodies with
-// `dynamic` blocks expanded. In JSON only a schema tells attributes from blocks, so the normal way in is content(schema).
+// Body: attributes and blocks, of a file or of a block. The same interface over native syntax, JSON, and
+// bodies with `dynamic` blocks expanded. In JSON only a schema tells attributes from blocks, so the normal
+// way in is content(schema).
 #pragma once
 #include <map>
 #include <memory>
@@ -18,7 +19,7 @@ using BodyPtr = std::shared_ptr<const Body>;
 struct Attribute {
     std::string name;
     ExpressionPtr expression;
-    Range range;       // whole definition
+    Range range;  // whole definition
     Range name_range;
 };
 
@@ -26,7 +27,7 @@ struct Block {
     std::string type;
     std::vector<std::string> labels;
     BodyPtr body;
-    Range def_range;   // type and labels, for messages
+    Range def_range;  // type and labels, for messages
     Range type_range;
     std::vector<Range> label_ranges;
 };
@@ -49,8 +50,8 @@ struct BodySchema {
 
 struct BodyContent {
     std::map<std::string, Attribute> attributes;
-    std::vector<Block> blocks;   // in source order
-    Range missing_item_range;    // where to say that something is missing
+    std::vector<Block> blocks;  // in source order
+    Range missing_item_range;   // where to say that something is missing
 
     const Attribute* attribute(const std::string& name) const {
         auto found = attributes.find(name);
@@ -75,8 +76,8 @@ class Body {
     // All as attributes; blocks are errors.
     virtual std::map<std::string, Attribute> just_attributes(Diagnostics& diagnostics) const = 0;
 
-    // All as written, without a schema: for free-form bodies (a task's config). JSON: every property is an attribute.
-    // Attributes come in source order.
+    // All as written, without a schema: for free-form bodies (a task's config). JSON: every property is an
+    // attribute. Attributes come in source order.
     struct Everything {
         std::vector<Attribute> attributes;
         std::vector<Block> blocks;
@@ -86,9 +87,9 @@ class Body {
     virtual Range missing_item_range() const = 0;
 };
 
-// `dynamic "<type>" { for_each = ..., iterator = ..., labels = [...], content { ... } }` seen as the blocks it makes,
-// at every depth. `context` is used for for_each and labels, must outlive the result, and is the parent of the
-// iterator's scope when the made blocks' expressions are evaluated.
+// `dynamic "<type>" { for_each = ..., iterator = ..., labels = [...], content { ... } }` seen as the blocks
+// it makes, at every depth. `context` is used for for_each and labels, must outlive the result, and is the
+// parent of the iterator's scope when the made blocks' expressions are evaluated.
 BodyPtr expand_dynamic(BodyPtr body, const EvalContext& context);
 
 }  // namespace drover::hcl

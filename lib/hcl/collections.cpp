@@ -22,7 +22,8 @@ Value as_key(const Value& key, const Range& range, Diagnostics& diagnostics) {
     }
     Result<Value> text = convert(key, Type::string());
     if (text) return std::move(*text);
-    diagnostics.error("Incorrect key type", fmt::format("Can't use this value as a key: {}.", text.error().message()), range);
+    diagnostics.error("Incorrect key type",
+                      fmt::format("Can't use this value as a key: {}.", text.error().message()), range);
     return Value::unknown();
 }
 
@@ -40,10 +41,12 @@ Value ObjectKey::evaluate(const EvalContext& context, Diagnostics& diagnostics) 
     std::optional<std::string> name = wrapped->as_keyword();
     if (name) return Value(*name);
     if (wrapped->as_traversal()) {
-        diagnostics.error("Ambiguous attribute key",
-                          "If this expression is intended to be a reference, wrap it in parentheses. If it's instead intended "
-                          "as a literal name containing periods, wrap it in quotes to create a string literal.",
-                          range());
+        diagnostics.error(
+            "Ambiguous attribute key",
+            "If this expression is intended to be a reference, wrap it in parentheses. If it's instead "
+            "intended "
+            "as a literal name containing periods, wrap it in quotes to create a string literal.",
+            range());
         return Value::unknown();
     }
     return wrapped->evaluate(context, diagnostics);
@@ -58,8 +61,10 @@ Value ObjectCons::evaluate(const EvalContext& context, Diagnostics& diagnostics)
         Value name = key->evaluate(context, diagnostics);
         Value element = value->evaluate(context, diagnostics);
         if (diagnostics.error_count() == before) name = as_key(name, key->range(), diagnostics);
-        if (name.has_value() && name.kind() == Kind::String) out.insert_or_assign(name.as_string(), std::move(element));
-        else known = false;
+        if (name.has_value() && name.kind() == Kind::String)
+            out.insert_or_assign(name.as_string(), std::move(element));
+        else
+            known = false;
     }
     if (!known) return Value::unknown();
     return paid(Value::object(std::move(out)), context, range(), diagnostics);
@@ -68,20 +73,23 @@ Value ObjectCons::evaluate(const EvalContext& context, Diagnostics& diagnostics)
 namespace {
 
 // The values of a for's collection; nullopt when there is nothing to walk (unknown, or an error was added).
-std::optional<std::vector<std::pair<Value, Value>>> walk(const For& loop, const EvalContext& context, Diagnostics& diagnostics) {
+std::optional<std::vector<std::pair<Value, Value>>> walk(const For& loop, const EvalContext& context,
+                                                         Diagnostics& diagnostics) {
     size_t before = diagnostics.error_count();
     Value collection = loop.collection->evaluate(context, diagnostics);
     if (diagnostics.error_count() != before) return std::nullopt;
     if (collection.is_null()) {
-        diagnostics.error("Iteration over null value", "A null value cannot be used as the collection in a 'for' expression.",
+        diagnostics.error("Iteration over null value",
+                          "A null value cannot be used as the collection in a 'for' expression.",
                           loop.collection->range());
         return std::nullopt;
     }
     if (!is_iterable(collection.type()) && !collection.type().is_any()) {
-        diagnostics.error("Iteration over non-iterable value",
-                          fmt::format("A value of type {} cannot be used as the collection in a 'for' expression.",
-                                      collection.type().friendly_name()),
-                          loop.collection->range());
+        diagnostics.error(
+            "Iteration over non-iterable value",
+            fmt::format("A value of type {} cannot be used as the collection in a 'for' expression.",
+                        collection.type().friendly_name()),
+            loop.collection->range());
         return std::nullopt;
     }
     if (!collection.is_known()) return std::nullopt;
@@ -95,7 +103,8 @@ std::optional<bool> passes(const For& loop, const EvalContext& context, Diagnost
     Value value = loop.condition->evaluate(context, diagnostics);
     if (diagnostics.error_count() != before) return std::nullopt;
     if (value.is_null()) {
-        diagnostics.error("Invalid 'for' condition", "The value of the 'if' clause must not be null.", loop.condition->range());
+        diagnostics.error("Invalid 'for' condition", "The value of the 'if' clause must not be null.",
+                          loop.condition->range());
         return std::nullopt;
     }
     Result<Value> as_bool = convert(value, Type::boolean());
@@ -140,17 +149,20 @@ Value For::evaluate(const EvalContext& context, Diagnostics& diagnostics) const 
         if (group) {
             groups[name.as_string()].push_back(std::move(made));
         } else if (!object.try_emplace(name.as_string(), std::move(made)).second) {
-            diagnostics.error("Duplicate object key",
-                              fmt::format("Two different items produced the key {} in this 'for' expression. If duplicates are "
-                                          "expected, use the ellipsis (...) after the value expression to enable grouping by "
-                                          "key.",
-                                          quote(name.as_string())),
-                              key->range(), range());
+            diagnostics.error(
+                "Duplicate object key",
+                fmt::format(
+                    "Two different items produced the key {} in this 'for' expression. If duplicates are "
+                    "expected, use the ellipsis (...) after the value expression to enable grouping by "
+                    "key.",
+                    quote(name.as_string())),
+                key->range(), range());
             return Value::unknown();
         }
     }
     for (auto& [name, members] : groups) object.emplace(name, Value::tuple(std::move(members)));
-    return paid(key ? Value::object(std::move(object)) : Value::tuple(std::move(tuple)), context, range(), diagnostics);
+    return paid(key ? Value::object(std::move(object)) : Value::tuple(std::move(tuple)), context, range(),
+                diagnostics);
 }
 
 Value Splat::evaluate(const EvalContext& context, Diagnostics& diagnostics) const {
@@ -161,7 +173,8 @@ Value Splat::evaluate(const EvalContext& context, Diagnostics& diagnostics) cons
     bool is_sequence = from.type().is_sequence();
     if (from.is_null()) {
         if (!is_sequence) return Value::tuple({});
-        diagnostics.error("Splat of null value", "Splat expressions (with the * symbol) cannot be applied to null sequences.",
+        diagnostics.error("Splat of null value",
+                          "Splat expressions (with the * symbol) cannot be applied to null sequences.",
                           source->range(), marker);
         return Value::unknown();
     }
@@ -179,7 +192,8 @@ Value Splat::evaluate(const EvalContext& context, Diagnostics& diagnostics) cons
     bool as_list = from.kind() == Kind::List || from.kind() == Kind::Set;
     for (const Value& value : out) as_list = as_list && value.type() == out[0].type();
     Type type = out.empty() ? Type::any() : out[0].type();
-    return paid(as_list ? Value::list(type, std::move(out)) : Value::tuple(std::move(out)), context, range(), diagnostics);
+    return paid(as_list ? Value::list(type, std::move(out)) : Value::tuple(std::move(out)), context, range(),
+                diagnostics);
 }
 
 Value Template::evaluate(const EvalContext& context, Diagnostics& diagnostics) const {
@@ -194,16 +208,18 @@ Value Template::evaluate(const EvalContext& context, Diagnostics& diagnostics) c
             continue;
         }
         if (value.is_null()) {
-            diagnostics.error("Invalid template interpolation value",
-                              "The expression result is null. Cannot include a null value in a string template.", part->range(),
-                              range());
+            diagnostics.error(
+                "Invalid template interpolation value",
+                "The expression result is null. Cannot include a null value in a string template.",
+                part->range(), range());
             known = false;
             continue;
         }
         Result<Value> text = convert(value, Type::string());
         if (!text) {
             diagnostics.error("Invalid template interpolation value",
-                              fmt::format("Cannot include the given value in a string template: {}.", text.error().message()),
+                              fmt::format("Cannot include the given value in a string template: {}.",
+                                          text.error().message()),
                               part->range(), range());
             known = false;
         } else if (!text->is_known()) {

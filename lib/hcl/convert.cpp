@@ -11,16 +11,20 @@ namespace drover::hcl {
 
 namespace {
 
-Error mismatch(std::string message) { return Error(Code::InvalidArgument, std::move(message)); }
+Error mismatch(std::string message) {
+    return Error(Code::InvalidArgument, std::move(message));
+}
 
 Result<Value> string_to_bool(const std::string& text) {
     if (text == "true" || text == "1") return Value::boolean(true);
     if (text == "false" || text == "0") return Value::boolean(false);
     for (std::string_view word : {"True", "TRUE"}) {
-        if (text == word) return mismatch("a bool is required; to convert from string, use lowercase \"true\"");
+        if (text == word)
+            return mismatch("a bool is required; to convert from string, use lowercase \"true\"");
     }
     for (std::string_view word : {"False", "FALSE"}) {
-        if (text == word) return mismatch("a bool is required; to convert from string, use lowercase \"false\"");
+        if (text == word)
+            return mismatch("a bool is required; to convert from string, use lowercase \"false\"");
     }
     return mismatch("a bool is required");
 }
@@ -38,7 +42,8 @@ Result<Value> to_primitive(const Value& value, const Type& wanted) {
     return mismatch(wanted.friendly_name() + " required");
 }
 
-// Converts all to `element`, or, where that holds `any`, to what the values have in common. Leaves the type in `element`.
+// Converts all to `element`, or, where that holds `any`, to what the values have in common. Leaves the type
+// in `element`.
 Status convert_all(std::vector<Value>& values, Type& element, const std::vector<std::string>& places,
                    std::string_view collection) {
     if (element.contains_any()) {
@@ -50,7 +55,8 @@ Status convert_all(std::vector<Value>& values, Type& element, const std::vector<
             types.push_back(values[i].type());
         }
         Type common = unify(types);
-        bool all_null = std::all_of(values.begin(), values.end(), [](const Value& v) { return v.type().is_any(); });
+        bool all_null =
+            std::all_of(values.begin(), values.end(), [](const Value& v) { return v.type().is_any(); });
         if (common.is_any() && !values.empty() && !all_null) {
             return mismatch(fmt::format("all {} elements must have the same type", collection));
         }
@@ -72,7 +78,8 @@ Result<Value> to_sequence(const Value& value, const Type& wanted) {
     if (wanted.kind() == Kind::Tuple) {
         if (value.kind() != Kind::Tuple) return mismatch("tuple required");
         if (elements.size() != wanted.elements().size()) {
-            return mismatch(fmt::format("tuple of {} elements required, but have {}", wanted.elements().size(), elements.size()));
+            return mismatch(fmt::format("tuple of {} elements required, but have {}",
+                                        wanted.elements().size(), elements.size()));
         }
         for (size_t i = 0; i < elements.size(); ++i) {
             Result<Value> converted = convert(elements[i], wanted.elements()[i]);
@@ -99,7 +106,8 @@ Result<Value> to_map(const Value& value, const Type& wanted) {
     DROVER_CHECK(convert_all(elements, element, places, "map"));
     Value::Mapping out;
     size_t i = 0;
-    for (const auto& [name, unused] : value.as_mapping()) out.emplace_hint(out.end(), name, std::move(elements[i++]));
+    for (const auto& [name, unused] : value.as_mapping())
+        out.emplace_hint(out.end(), name, std::move(elements[i++]));
     return Value::map(element, std::move(out));
 }
 
@@ -127,7 +135,9 @@ Result<Value> to_object(const Value& value, const Type& wanted) {
     return Value::object(std::move(out));
 }
 
-bool is_scalar_pair(const Type& a, const Type& b) { return a.is_primitive() && b.is_primitive(); }
+bool is_scalar_pair(const Type& a, const Type& b) {
+    return a.is_primitive() && b.is_primitive();
+}
 
 // Whether every value of `from` becomes a `to` (numbers and bools do become strings, not the other way).
 bool converts_safely(const Type& from, const Type& to) {
@@ -141,9 +151,12 @@ Type unify_known(const std::vector<Type>& types, bool& ok);
 Type unify_elements(const std::vector<Type>& types, bool& ok) {
     std::vector<Type> elements;
     for (const Type& type : types) {
-        if (type.is_collection()) elements.push_back(type.element());
-        else if (type.kind() == Kind::Tuple) elements.insert(elements.end(), type.elements().begin(), type.elements().end());
-        else for (const auto& [name, attribute] : type.attributes()) elements.push_back(attribute);
+        if (type.is_collection())
+            elements.push_back(type.element());
+        else if (type.kind() == Kind::Tuple)
+            elements.insert(elements.end(), type.elements().begin(), type.elements().end());
+        else
+            for (const auto& [name, attribute] : type.attributes()) elements.push_back(attribute);
     }
     return unify_known(elements, ok);
 }
@@ -151,7 +164,8 @@ Type unify_elements(const std::vector<Type>& types, bool& ok) {
 Type unify_objects(const std::vector<Type>& types, bool& ok) {
     bool same_names = std::all_of(types.begin(), types.end(), [&](const Type& type) {
         return std::equal(type.attributes().begin(), type.attributes().end(), types[0].attributes().begin(),
-                          types[0].attributes().end(), [](const auto& x, const auto& y) { return x.first == y.first; });
+                          types[0].attributes().end(),
+                          [](const auto& x, const auto& y) { return x.first == y.first; });
     });
     if (!same_names) return Type::map(unify_elements(types, ok));
     std::map<std::string, Type> out;
@@ -183,20 +197,23 @@ Type unify_known(const std::vector<Type>& all, bool& ok) {
         if (!type.is_any()) types.push_back(type);
     }
     if (types.empty()) return Type::any();
-    if (std::all_of(types.begin(), types.end(), [&](const Type& type) { return type == types[0]; })) return types[0];
+    if (std::all_of(types.begin(), types.end(), [&](const Type& type) { return type == types[0]; }))
+        return types[0];
     std::set<Kind> kinds;
     for (const Type& type : types) kinds.insert(type.kind());
     if (kinds == std::set<Kind>{Kind::Object}) return unify_objects(types, ok);
     if (kinds == std::set<Kind>{Kind::Tuple}) return unify_tuples(types, ok);
     auto only = [&](std::initializer_list<Kind> allowed) {
-        return std::all_of(kinds.begin(), kinds.end(),
-                           [&](Kind kind) { return std::find(allowed.begin(), allowed.end(), kind) != allowed.end(); });
+        return std::all_of(kinds.begin(), kinds.end(), [&](Kind kind) {
+            return std::find(allowed.begin(), allowed.end(), kind) != allowed.end();
+        });
     };
     if (only({Kind::Map, Kind::Object})) return Type::map(unify_elements(types, ok));
     if (only({Kind::List, Kind::Tuple})) return Type::list(unify_elements(types, ok));
     if (only({Kind::Set, Kind::List, Kind::Tuple})) return Type::set(unify_elements(types, ok));
     for (const Type& candidate : types) {
-        if (std::all_of(types.begin(), types.end(), [&](const Type& type) { return converts_safely(type, candidate); })) {
+        if (std::all_of(types.begin(), types.end(),
+                        [&](const Type& type) { return converts_safely(type, candidate); })) {
             return candidate;
         }
     }
@@ -213,10 +230,14 @@ Result<Value> convert(const Value& value, const Type& wanted) {
     switch (wanted.kind()) {
         case Kind::List:
         case Kind::Set:
-        case Kind::Tuple: return to_sequence(value, wanted);
-        case Kind::Map: return to_map(value, wanted);
-        case Kind::Object: return to_object(value, wanted);
-        default: return to_primitive(value, wanted);
+        case Kind::Tuple:
+            return to_sequence(value, wanted);
+        case Kind::Map:
+            return to_map(value, wanted);
+        case Kind::Object:
+            return to_object(value, wanted);
+        default:
+            return to_primitive(value, wanted);
     }
 }
 

@@ -44,14 +44,17 @@ std::vector<std::string_view> lines_of(std::string_view source) {
     }
 }
 
-// The line of marks under the part of `line` between two columns; tabs stay tabs so that the marks stand right.
+// The line of marks under the part of `line` between two columns; tabs stay tabs so that the marks stand
+// right.
 std::string marks_under(std::string_view line, size_t from_column, size_t to_column) {
     std::string marks;
     size_t column = 1;
     for (size_t i = 0; i < line.size() && column < to_column; ++i) {
         if ((static_cast<unsigned char>(line[i]) & 0xC0) == 0x80) continue;
-        if (column < from_column) marks += line[i] == '\t' ? '\t' : ' ';
-        else marks += '^';
+        if (column < from_column)
+            marks += line[i] == '\t' ? '\t' : ' ';
+        else
+            marks += '^';
         ++column;
     }
     for (; column < from_column; ++column) marks += ' ';
@@ -68,7 +71,8 @@ std::string Diagnostic::terminal_text(std::string_view source) const {
         std::vector<std::string_view> lines = lines_of(source);
         size_t first = subject->start.line;
         size_t last = std::min(std::max(subject->end.line, first), first + 3);
-        if (subject->end.line > first && subject->end.column <= 1) last = std::min(last, subject->end.line - 1);
+        if (subject->end.line > first && subject->end.column <= 1)
+            last = std::min(last, subject->end.line - 1);
         size_t width = std::to_string(last).size();
         for (size_t number = first; !source.empty() && number <= last && number <= lines.size(); ++number) {
             std::string_view line = lines[number - 1];

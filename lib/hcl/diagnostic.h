@@ -38,8 +38,8 @@ enum class Severity { Error, Warning };
 
 struct Diagnostic {
     Severity severity = Severity::Error;
-    std::string summary;  // short, no full stop
-    std::string detail;   // whole sentences
+    std::string summary;           // short, no full stop
+    std::string detail;            // whole sentences
     std::optional<Range> subject;  // what is wrong
     std::optional<Range> context;  // what to show around it
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `dynamic` blocks, expanded lazily: ExpandedBody asks the body below for the wanted blocks and for `dynamic` ones, and
-// gives what they make a scope with the iterator.
+// `dynamic` blocks, expanded lazily: ExpandedBody asks the body below for the wanted blocks and for `dynamic`
+// ones, and gives what they make a scope with the iterator.
 #include <set>
 
 #include <fmt/format.h>
@@ -33,7 +33,9 @@ using IterationPtr = std::shared_ptr<const Iteration>;
 class ScopedExpression : public Expression {
  public:
     ScopedExpression(ExpressionPtr inner, IterationPtr iteration)
-        : Expression(inner->range(), inner->depth() + 1), inner_(std::move(inner)), iteration_(std::move(iteration)) {}
+        : Expression(inner->range(), inner->depth() + 1),
+          inner_(std::move(inner)),
+          iteration_(std::move(iteration)) {}
     Value evaluate(const EvalContext& context, Diagnostics& diagnostics) const override {
         EvalContext scope(&context);
         iteration_->bind(scope);
@@ -47,7 +49,9 @@ class ScopedExpression : public Expression {
     std::optional<Traversal> as_traversal() const override { return inner_->as_traversal(); }
     std::optional<StaticCall> as_call() const override { return inner_->as_call(); }
     std::optional<std::vector<ExpressionPtr>> as_list() const override { return inner_->as_list(); }
-    std::optional<std::vector<std::pair<ExpressionPtr, ExpressionPtr>>> as_map() const override { return inner_->as_map(); }
+    std::optional<std::vector<std::pair<ExpressionPtr, ExpressionPtr>>> as_map() const override {
+        return inner_->as_map();
+    }
 
  private:
     ExpressionPtr inner_;
@@ -56,14 +60,20 @@ class ScopedExpression : public Expression {
 
 class ExpandedBody : public Body {
  public:
-    ExpandedBody(BodyPtr inner, const EvalContext& context, IterationPtr iteration, std::set<std::string> taken = {})
-        : inner_(std::move(inner)), context_(context), iteration_(std::move(iteration)), taken_(std::move(taken)) {}
+    ExpandedBody(BodyPtr inner, const EvalContext& context, IterationPtr iteration,
+                 std::set<std::string> taken = {})
+        : inner_(std::move(inner)),
+          context_(context),
+          iteration_(std::move(iteration)),
+          taken_(std::move(taken)) {}
 
     BodyContent content(const BodySchema& schema, Diagnostics& diagnostics) const override {
-        return expand(inner_->content(with_dynamic(schema), diagnostics), schema, Others::Refuse, diagnostics);
+        return expand(inner_->content(with_dynamic(schema), diagnostics), schema, Others::Refuse,
+                      diagnostics);
     }
 
-    BodyContent partial_content(const BodySchema& schema, BodyPtr* remain, Diagnostics& diagnostics) const override {
+    BodyContent partial_content(const BodySchema& schema, BodyPtr* remain,
+                                Diagnostics& diagnostics) const override {
         BodyContent found = inner_->partial_content(with_dynamic(schema), nullptr, diagnostics);
         if (remain) {
             // The `dynamic` blocks stay in the rest: a later call may want the types that this one does not.
@@ -72,7 +82,8 @@ class ExpandedBody : public Body {
             inner_->partial_content(schema, &rest, said_already);
             std::set<std::string> taken = taken_;
             for (const BlockSchema& block : schema.blocks) taken.insert(block.type);
-            *remain = std::make_shared<const ExpandedBody>(std::move(rest), context_, iteration_, std::move(taken));
+            *remain =
+                std::make_shared<const ExpandedBody>(std::move(rest), context_, iteration_, std::move(taken));
         }
         return expand(std::move(found), schema, Others::Leave, diagnostics);
     }
@@ -111,11 +122,13 @@ class ExpandedBody : public Body {
         return std::make_shared<const ExpandedBody>(std::move(body), context_, std::move(iteration));
     }
     void scope(Attribute& attribute) const {
-        if (iteration_) attribute.expression = std::make_shared<const ScopedExpression>(attribute.expression, iteration_);
+        if (iteration_)
+            attribute.expression = std::make_shared<const ScopedExpression>(attribute.expression, iteration_);
     }
 
     enum class Others { Refuse, Leave };
-    BodyContent expand(BodyContent found, const BodySchema& schema, Others others, Diagnostics& diagnostics) const {
+    BodyContent expand(BodyContent found, const BodySchema& schema, Others others,
+                       Diagnostics& diagnostics) const {
         for (auto& [name, attribute] : found.attributes) scope(attribute);
         std::vector<Block> blocks;
         for (Block& block : found.blocks) {
@@ -135,8 +148,8 @@ class ExpandedBody : public Body {
                 generate(block, wanted, blocks, diagnostics);
             } else if (others == Others::Refuse) {
                 diagnostics.error("Unsupported block type",
-                                  fmt::format("Blocks of type {} are not expected here.{}", quote(block.labels[0]),
-                                              suggestion(block.labels[0], types)),
+                                  fmt::format("Blocks of type {} are not expected here.{}",
+                                              quote(block.labels[0]), suggestion(block.labels[0], types)),
                                   block.label_ranges[0], block.def_range);
             }
         }
@@ -166,25 +179,29 @@ class ExpandedBody : public Body {
         if (items.is_null()) return refuse("Cannot use a null value in for_each.");
         if (!items.is_known()) return refuse("Cannot use a value that is not known in for_each.");
         if (!is_iterable(items.type())) {
-            diagnostics.error(kInvalid,
-                              fmt::format("Cannot use a {} value in for_each. An iterable collection is required.",
-                                          items.type().friendly_name()),
-                              for_each.expression->range());
+            diagnostics.error(
+                kInvalid,
+                fmt::format("Cannot use a {} value in for_each. An iterable collection is required.",
+                            items.type().friendly_name()),
+                for_each.expression->range());
             return false;
         }
         spec.items = iterate(items);
-        if (spec.items.size() > kDynamicBlocksMax) return refuse("There are too many elements to make a block for each.");
+        if (spec.items.size() > kDynamicBlocksMax)
+            return refuse("There are too many elements to make a block for each.");
         return true;
     }
 
-    bool read_spec(const BodyContent& content, const Block& block, const BlockSchema* wanted, Spec& spec, Diagnostics& diagnostics) const {
+    bool read_spec(const BodyContent& content, const Block& block, const BlockSchema* wanted, Spec& spec,
+                   Diagnostics& diagnostics) const {
         const Attribute* for_each = content.attribute("for_each");
         if (!for_each) return false;  // said by content()
         spec.iterator = block.labels[0];
         if (const Attribute* iterator = content.attribute("iterator")) {
             std::optional<std::string> name = iterator->expression->as_keyword();
             if (!name) {
-                diagnostics.error("Invalid expression", "The iterator of a dynamic block must be a single variable name.",
+                diagnostics.error("Invalid expression",
+                                  "The iterator of a dynamic block must be a single variable name.",
                                   iterator->expression->range());
                 return false;
             }
@@ -193,25 +210,31 @@ class ExpandedBody : public Body {
         if (const Attribute* labels = content.attribute("labels")) {
             auto list = labels->expression->as_list();
             if (!list) {
-                diagnostics.error("Invalid dynamic block labels", "The labels of a dynamic block must be a list of expressions.",
+                diagnostics.error("Invalid dynamic block labels",
+                                  "The labels of a dynamic block must be a list of expressions.",
                                   labels->expression->range());
                 return false;
             }
             spec.labels = std::move(*list);
         }
         if (wanted && spec.labels.size() != wanted->label_names.size()) {
-            diagnostics.error(spec.labels.size() < wanted->label_names.size() ? "Insufficient dynamic block labels" : "Extraneous dynamic block label",
-                              fmt::format("Blocks of type {} require {} label(s){}{}.", quote(block.labels[0]), wanted->label_names.size(),
-                                          wanted->label_names.empty() ? "" : ": ", fmt::join(wanted->label_names, ", ")),
-                              content.missing_item_range, block.def_range);
+            diagnostics.error(
+                spec.labels.size() < wanted->label_names.size() ? "Insufficient dynamic block labels"
+                                                                : "Extraneous dynamic block label",
+                fmt::format("Blocks of type {} require {} label(s){}{}.", quote(block.labels[0]),
+                            wanted->label_names.size(), wanted->label_names.empty() ? "" : ": ",
+                            fmt::join(wanted->label_names, ", ")),
+                content.missing_item_range, block.def_range);
             return false;
         }
         std::vector<const Block*> bodies = content.blocks_of("content");
         if (bodies.size() != 1) {
-            diagnostics.error(bodies.empty() ? "Missing dynamic content block" : "Extraneous dynamic content block",
-                              "A dynamic block must have exactly one nested block of type \"content\" to describe the body of each "
-                              "generated block.",
-                              bodies.empty() ? content.missing_item_range : bodies[1]->def_range, block.def_range);
+            diagnostics.error(
+                bodies.empty() ? "Missing dynamic content block" : "Extraneous dynamic content block",
+                "A dynamic block must have exactly one nested block of type \"content\" to describe the body "
+                "of each "
+                "generated block.",
+                bodies.empty() ? content.missing_item_range : bodies[1]->def_range, block.def_range);
             return false;
         }
         spec.content = bodies[0];
@@ -219,16 +242,19 @@ class ExpandedBody : public Body {
     }
 
     // The blocks a `dynamic` block makes, at the end of `out`. Without `wanted` any number of labels goes.
-    void generate(const Block& block, const BlockSchema* wanted, std::vector<Block>& out, Diagnostics& diagnostics) const {
-        static const BodySchema kSchema{{{"for_each", true}, {"iterator", false}, {"labels", false}}, {{"content", {}}}};
+    void generate(const Block& block, const BlockSchema* wanted, std::vector<Block>& out,
+                  Diagnostics& diagnostics) const {
+        static const BodySchema kSchema{{{"for_each", true}, {"iterator", false}, {"labels", false}},
+                                        {{"content", {}}}};
         BodyContent content = block.body->content(kSchema, diagnostics);
         Spec spec;
         if (!read_spec(content, block, wanted, spec, diagnostics)) return;
         for (auto& [key, value] : spec.items) {
-            auto iteration = std::make_shared<const Iteration>(Iteration{spec.iterator, key, value, iteration_});
+            auto iteration =
+                std::make_shared<const Iteration>(Iteration{spec.iterator, key, value, iteration_});
             EvalContext scoped(&context_);
             iteration->bind(scoped);
-            if (!context_.budget().spend(kStepCost)) return;
+            if (!context_.budget().spend(kStepCost)) return report_exhausted(block.def_range, diagnostics);
             Block made;
             made.type = block.labels[0];
             made.type_range = block.label_ranges[0];
@@ -238,7 +264,9 @@ class ExpandedBody : public Body {
             for (const ExpressionPtr& expression : spec.labels) {
                 Value label = evaluate_as(*expression, scoped, Type::string(), "labels", diagnostics);
                 ok = ok && label.has_value();
-                if (label.is_null()) diagnostics.error("Invalid dynamic block label", "Cannot use a null value as a block label.", expression->range());
+                if (label.is_null())
+                    diagnostics.error("Invalid dynamic block label",
+                                      "Cannot use a null value as a block label.", expression->range());
                 if (!ok) break;
                 made.labels.push_back(label.as_string());
                 made.label_ranges.push_back(expression->range());

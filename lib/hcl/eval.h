@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an expression is evaluated in: variables, functions, limits, and a hook for names nobody knows.
-// A context must outlive the evaluations that use it; it is not changed by them (the budget is, so one thread per root).
+// A context must outlive the evaluations that use it; it is not changed by them (the budget is, so one thread
+// per root).
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -57,12 +58,14 @@ using CallResult = tl::expected<Value, CallError>;
 struct Function {
     std::vector<Parameter> parameters;
     std::optional<Parameter> variadic;  // takes zero or more further arguments
-    // Arguments are converted to the parameters' types; nulls and unknowns only where allowed (a call with another
-    // unknown argument gives unknown without being made). `result` is what an unknown result has as type.
+    // Arguments are converted to the parameters' types; nulls and unknowns only where allowed (a call with
+    // another unknown argument gives unknown without being made). `result` is what an unknown result has as
+    // type.
     std::function<CallResult(const std::vector<Value>& arguments)> call;
     Type result;
     // Instead of `call`: gets the expressions unevaluated (try, can, convert).
-    std::function<CallResult(const std::vector<const Expression*>& arguments, const EvalContext& context)> lazy_call;
+    std::function<CallResult(const std::vector<const Expression*>& arguments, const EvalContext& context)>
+        lazy_call;
 };
 using Functions = std::map<std::string, Function>;
 
@@ -72,17 +75,16 @@ class Budget {
     explicit Budget(uint64_t cost_max = kEvaluationCostMax) : left_(cost_max) {}
     // False when used up, from then on.
     bool spend(uint64_t cost) {
-        if (left_ < cost) left_ = 0;
-        else left_ -= cost;
+        if (left_ < cost)
+            left_ = 0;
+        else
+            left_ -= cost;
         return left_ > 0;
     }
     bool exhausted() const { return left_ == 0; }
-    // Said once, not for every expression that fails because of it.
-    bool first_report() { return !std::exchange(reported_, true); }
 
  private:
     uint64_t left_;
-    bool reported_ = false;
 };
 
 class EvalContext {
@@ -94,8 +96,9 @@ class EvalContext {
     std::map<std::string, Value> variables;
     const Functions* functions = nullptr;  // not owned; nullptr: look in the parent
 
-    // Asked for a traversal whose root no context knows. A returned value is the result of the whole traversal;
-    // nullopt: the usual "Unknown variable" error. Job files answer with the text "${" + traversal.text + "}".
+    // Asked for a traversal whose root no context knows. A returned value is the result of the whole
+    // traversal; nullopt: the usual "Unknown variable" error. Job files answer with the text "${" +
+    // traversal.text + "}".
     std::function<std::optional<Value>(const Traversal& traversal)> unknown_root;
     // Set where variables make no sense at all: the error is then "Variables not allowed".
     bool variables_allowed = true;

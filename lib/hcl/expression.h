@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Expression: what stands right of `=`. Native syntax and JSON both make them; the kinds of the native syntax tree are
-// in ast.h, which callers do not need. Immutable, shared by pointer, safe to read from several threads.
+// Expression: what stands right of `=`. Native syntax and JSON both make them; the kinds of the native syntax
+// tree are in ast.h, which callers do not need. Immutable, shared by pointer, safe to read from several
+// threads.
 #pragma once
 #include <memory>
 #include <optional>
@@ -46,7 +47,8 @@ class Expression {
     // The identifier when it is just one: `string` in a type expression.
     std::optional<std::string> as_keyword() const;
 
-    // How deep the tree below is; the parser refuses more than kTreeDepthMax, so that recursion over it is safe.
+    // How deep the tree below is; the parser refuses more than kTreeDepthMax, so that recursion over it is
+    // safe.
     uint32_t depth() const { return depth_; }
 
  protected:
@@ -63,8 +65,8 @@ ExpressionPtr literal(Value value, Range range = {});
 // `list(object({a=string}))` as a Type. Errors: "Invalid type specification".
 Type type_from_expression(const Expression& expression, Diagnostics& diagnostics);
 
-// Converts and reports: "Incorrect attribute value type" with `Inappropriate value for attribute "x": ...` at the
-// expression; unknown of `wanted` on error.
+// Converts and reports: "Incorrect attribute value type" with `Inappropriate value for attribute "x": ...` at
+// the expression; unknown of `wanted` on error.
 Value evaluate_as(const Expression& expression, const EvalContext& context, const Type& wanted,
                   const std::string& attribute_name, Diagnostics& diagnostics);
 

@@ -22,12 +22,21 @@ inline tl::unexpected<CallError> argument_error(size_t argument, std::string mes
     return tl::unexpected(CallError{std::move(message), argument});
 }
 
-inline Parameter text(std::string name) { return {std::move(name), Type::string(), Parameter::None}; }
-inline Parameter number(std::string name) { return {std::move(name), Type::number(), Parameter::None}; }
-inline Parameter anything(std::string name, unsigned flags = Parameter::None) { return {std::move(name), Type::any(), flags}; }
-inline Parameter texts(std::string name) { return {std::move(name), Type::list(Type::string()), Parameter::None}; }
+inline Parameter text(std::string name) {
+    return {std::move(name), Type::string(), Parameter::None};
+}
+inline Parameter number(std::string name) {
+    return {std::move(name), Type::number(), Parameter::None};
+}
+inline Parameter anything(std::string name, unsigned flags = Parameter::None) {
+    return {std::move(name), Type::any(), flags};
+}
+inline Parameter texts(std::string name) {
+    return {std::move(name), Type::list(Type::string()), Parameter::None};
+}
 
-inline Function function(std::vector<Parameter> parameters, Type result, std::function<CallResult(const Arguments&)> call) {
+inline Function function(std::vector<Parameter> parameters, Type result,
+                         std::function<CallResult(const Arguments&)> call) {
     Function out;
     out.parameters = std::move(parameters);
     out.result = std::move(result);

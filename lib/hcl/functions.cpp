@@ -20,7 +20,9 @@ class ClosedEnvironment : public FunctionEnvironment {
     std::string home_dir() const override { return "/"; }
     Result<std::string> read_file(const std::string&) const override { return refusal(); }
     bool file_exists(const std::string&) const override { return false; }
-    Result<std::vector<std::string>> files_below(const std::string&, size_t) const override { return refusal(); }
+    Result<std::vector<std::string>> files_below(const std::string&, size_t) const override {
+        return refusal();
+    }
     std::string random_bytes(size_t count) const override { return random_ ? random_(count) : ""; }
 
  private:
@@ -37,10 +39,12 @@ CallResult try_each(const std::vector<const Expression*>& arguments, const EvalC
         if (!said.has_errors()) return value;
         if (context.budget().exhausted()) break;
         for (const Diagnostic& diagnostic : said) {
-            failures += fmt::format("\n- {} ({}): {}", diagnostic.summary, argument->range().text(), diagnostic.detail);
+            failures += fmt::format("\n- {} ({}): {}", diagnostic.summary, argument->range().text(),
+                                    diagnostic.detail);
         }
     }
-    return call_error("no expression succeeded:" + failures + "\n\nAt least one expression must produce a successful result");
+    return call_error("no expression succeeded:" + failures +
+                      "\n\nAt least one expression must produce a successful result");
 }
 
 CallResult can_evaluate(const std::vector<const Expression*>& arguments, const EvalContext& context) {
@@ -85,13 +89,37 @@ std::shared_ptr<const FunctionEnvironment> closed_environment(std::function<std:
 
 Functions job_functions(std::shared_ptr<const FunctionEnvironment> environment) {
     Functions table;
+    add_number_functions(table);
+    add_string_functions(table);
+    add_collection_functions(table);
+    add_set_functions(table);
+    add_format_functions(table);
+    add_time_functions(table);
+    add_encoding_functions(table);
+    add_address_functions(table);
+    add_crypto_functions(table, environment);
+    add_file_functions(table, std::move(environment));
     add_attempt_functions(table);
-    static_cast<void>(environment);
+    // Only plugins' configurations have these.
+    table.erase("hasindex");
+    table.erase("int");
+    table.erase("coalesce_any");
     return table;
 }
 
 Functions plugin_functions() {
+    Functions all;
+    add_number_functions(all);
+    add_string_functions(all);
+    add_collection_functions(all);
+    add_encoding_functions(all);
+    all["reverse"] = all.at("strrev");
+    all["coalesce"] = all.at("coalesce_any");
     Functions table;
+    for (const char* name : {"abs", "coalesce", "concat", "hasindex", "int", "jsondecode", "jsonencode",
+                             "length", "lower", "max", "min", "reverse", "strlen", "substr", "upper"}) {
+        table[name] = all.at(name);
+    }
     return table;
 }
 

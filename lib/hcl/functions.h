@@ -17,14 +17,16 @@ class FunctionEnvironment {
  public:
     virtual ~FunctionEnvironment() = default;
 
-    // Whether file(), fileset() ... may be used; when not they are errors that say so (jobs parsed by a server).
+    // Whether file(), fileset() ... may be used; when not they are errors that say so (jobs parsed by a
+    // server).
     virtual bool files_allowed() const = 0;
     virtual std::string base_dir() const = 0;  // absolute; relative paths are taken from here
     virtual std::string home_dir() const = 0;  // for pathexpand("~/x")
     virtual Result<std::string> read_file(const std::string& path) const = 0;
     virtual bool file_exists(const std::string& path) const = 0;  // a regular file
     // Every regular file below `dir`, as paths relative to it, at most `entries_max` (else an error).
-    virtual Result<std::vector<std::string>> files_below(const std::string& dir, size_t entries_max) const = 0;
+    virtual Result<std::vector<std::string>> files_below(const std::string& dir,
+                                                         size_t entries_max) const = 0;
     virtual std::string random_bytes(size_t count) const = 0;  // uuidv4, bcrypt's salt
 };
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: the language as a user sees it, text in, text out: tests/golden/hcl/*.txt.
-// Commands: `eval` (an expression), `job` (the same with unknown names kept), `template`, `body [json]` (a file, everything
-// in it evaluated), `schema` (a body read with a small fixed schema), `dynamic`, `type`, `terminal` (diagnostics as on a
-// terminal), `variables`.
+// Commands: `eval` (an expression), `job` (the same with unknown names kept), `template`, `body [json]` (a
+// file, everything in it evaluated), `schema` (a body read with a small fixed schema), `dynamic`, `type`,
+// `terminal` (diagnostics as on a terminal), `variables`.
 #include <gtest/gtest.h>
 
 #include <fmt/format.h>
@@ -16,7 +16,8 @@ namespace drover::hcl {
 namespace {
 
 const Functions& functions() {
-    static const Functions table = job_functions(closed_environment([](size_t count) { return std::string(count, '\x5a'); }));
+    static const Functions table =
+        job_functions(closed_environment([](size_t count) { return std::string(count, '\x5a'); }));
     return table;
 }
 
@@ -24,18 +25,22 @@ EvalContext test_context() {
     EvalContext context;
     context.functions = &functions();
     Diagnostics ignored;
-    context.variables["var"] = parse_expression(R"({name = "web", count = 3, none = null, list = ["a", "b", "c"],
+    context.variables["var"] =
+        parse_expression(R"({name = "web", count = 3, none = null, list = ["a", "b", "c"],
         map = {x = 1, y = 2}, objects = [{id = 1, tags = ["p", "q"]}, {id = 2, tags = []}], nested = [[1, 2], [3]]})",
-                                                "var", ignored)
-                                   ->evaluate(EvalContext(), ignored);
-    context.variables["typed"] = Value::object({{"list", *convert(Value::tuple({Value::number(1), Value::number(2)}), Type::list(Type::number()))},
-                                                {"map", Value::map(Type::string(), {{"k", Value::string("v")}})},
-                                                {"set", Value::set(Type::string(), {Value::string("b"), Value::string("a"), Value::string("b")})},
-                                                {"unknown", Value::unknown(Type::string())}});
+                         "var", ignored)
+            ->evaluate(EvalContext(), ignored);
+    context.variables["typed"] = Value::object(
+        {{"list", *convert(Value::tuple({Value::number(1), Value::number(2)}), Type::list(Type::number()))},
+         {"map", Value::map(Type::string(), {{"k", Value::string("v")}})},
+         {"set", Value::set(Type::string(), {Value::string("b"), Value::string("a"), Value::string("b")})},
+         {"unknown", Value::unknown(Type::string())}});
     return context;
 }
 
-std::string shown(const Value& value) { return fmt::format("{} : {}", value.text(), value.type().text()); }
+std::string shown(const Value& value) {
+    return fmt::format("{} : {}", value.text(), value.type().text());
+}
 
 std::string with_diagnostics(const std::string& result, const Diagnostics& diagnostics) {
     std::string out = diagnostics.text();
@@ -58,10 +63,12 @@ std::string evaluate_text(const testing::GoldenCase& golden, EvalContext& contex
     return with_diagnostics(shown(value), diagnostics);
 }
 
-void dump(const Body& body, const EvalContext& context, const std::string& indent, std::string& out, Diagnostics& diagnostics) {
+void dump(const Body& body, const EvalContext& context, const std::string& indent, std::string& out,
+          Diagnostics& diagnostics) {
     Body::Everything all = body.everything(diagnostics);
     for (const Attribute& attribute : all.attributes) {
-        out += fmt::format("{}{} = {}\n", indent, attribute.name, attribute.expression->evaluate(context, diagnostics).text());
+        out += fmt::format("{}{} = {}\n", indent, attribute.name,
+                           attribute.expression->evaluate(context, diagnostics).text());
     }
     for (const Block& block : all.blocks) {
         out += indent + block.type;
@@ -75,7 +82,8 @@ void dump(const Body& body, const EvalContext& context, const std::string& inden
 std::string run_body(const testing::GoldenCase& golden) {
     Diagnostics diagnostics;
     bool json = !golden.arguments.empty() && golden.arguments[0] == "json";
-    File file = json ? parse_json(golden.input, "t.json", diagnostics) : parse_native(golden.input, "t", diagnostics);
+    File file =
+        json ? parse_json(golden.input, "t.json", diagnostics) : parse_native(golden.input, "t", diagnostics);
     EvalContext context = test_context();
     context.unknown_root = keep_literally;
     BodyPtr body = golden.command == "dynamic" ? expand_dynamic(file.body, context) : file.body;
@@ -88,21 +96,27 @@ std::string run_body(const testing::GoldenCase& golden) {
 std::string run_schema(const testing::GoldenCase& golden) {
     Diagnostics diagnostics;
     bool json = !golden.arguments.empty() && golden.arguments[0] == "json";
-    File file = json ? parse_json(golden.input, "t.json", diagnostics) : parse_native(golden.input, "t", diagnostics);
+    File file =
+        json ? parse_json(golden.input, "t.json", diagnostics) : parse_native(golden.input, "t", diagnostics);
     EvalContext context = test_context();
     std::string out;
     BodyPtr body = expand_dynamic(file.body, context);
     for (const Block& job : body->content({{}, {{"job", {"name"}}}}, diagnostics).blocks) {
         out += fmt::format("job {}\n", job.labels[0]);
-        BodyContent content = job.body->content({{{"count"}, {"tags"}, {"env"}}, {{"group", {"name"}}, {"env", {}}}}, diagnostics);
+        BodyContent content = job.body->content(
+            {{{"count"}, {"tags"}, {"env"}}, {{"group", {"name"}}, {"env", {}}}}, diagnostics);
         for (const auto& [name, attribute] : content.attributes) {
-            Type type = name == "count" ? Type::number() : name == "tags" ? Type::list(Type::string()) : Type::map(Type::string());
-            out += fmt::format("  {} = {}\n", name, shown(evaluate_as(*attribute.expression, context, type, name, diagnostics)));
+            Type type = name == "count"  ? Type::number()
+                        : name == "tags" ? Type::list(Type::string())
+                                         : Type::map(Type::string());
+            out += fmt::format("  {} = {}\n", name,
+                               shown(evaluate_as(*attribute.expression, context, type, name, diagnostics)));
         }
         for (const Block& block : content.blocks) {
             if (block.type == "env") {
                 for (const auto& [name, attribute] : block.body->just_attributes(diagnostics)) {
-                    out += fmt::format("  env {} = {}\n", name, attribute.expression->evaluate(context, diagnostics).text());
+                    out += fmt::format("  env {} = {}\n", name,
+                                       attribute.expression->evaluate(context, diagnostics).text());
                 }
                 continue;
             }
@@ -119,7 +133,8 @@ std::string run_case(const testing::GoldenCase& golden) {
     EvalContext context = test_context();
     Diagnostics diagnostics;
     if (golden.command == "job") context.unknown_root = keep_literally;
-    if (golden.command == "eval" || golden.command == "job" || golden.command == "template") return evaluate_text(golden, context);
+    if (golden.command == "eval" || golden.command == "job" || golden.command == "template")
+        return evaluate_text(golden, context);
     if (golden.command == "body" || golden.command == "dynamic") return run_body(golden);
     if (golden.command == "schema") return run_schema(golden);
     if (golden.command == "terminal") {
@@ -142,7 +157,9 @@ std::string run_case(const testing::GoldenCase& golden) {
     return "no such command: " + golden.command;
 }
 
-TEST(HclGolden, TextInTextOut) { testing::run_golden_files("tests/golden/hcl", run_case); }
+TEST(HclGolden, TextInTextOut) {
+    testing::run_golden_files("tests/golden/hcl", run_case);
+}
 
 }  // namespace
 }  // namespace drover::hcl

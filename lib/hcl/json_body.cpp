@@ -28,19 +28,23 @@ class JsonExpression : public Expression {
             }
             case JsonNode::Kind::Array: {
                 Value::Sequence elements;
-                for (const JsonPtr& element : node_->elements) elements.push_back(JsonExpression(element).evaluate(context, diagnostics));
+                for (const JsonPtr& element : node_->elements)
+                    elements.push_back(JsonExpression(element).evaluate(context, diagnostics));
                 Value made = Value::tuple(std::move(elements));
                 return charge_value(context, made, range(), diagnostics) ? made : Value::unknown();
             }
-            case JsonNode::Kind::Object: return evaluate_object(context, diagnostics);
-            default: return json_value(*node_);
+            case JsonNode::Kind::Object:
+                return evaluate_object(context, diagnostics);
+            default:
+                return json_value(*node_);
         }
     }
 
     void collect_variables(std::vector<Traversal>& out) const override {
         Diagnostics ignored;
         auto from_text = [&](const std::string& text, const Range& where) {
-            if (ExpressionPtr expression = as_template(text, where, ignored)) expression->collect_variables(out);
+            if (ExpressionPtr expression = as_template(text, where, ignored))
+                expression->collect_variables(out);
         };
         if (node_->kind == JsonNode::Kind::String) from_text(node_->text, node_->range);
         for (const JsonPtr& element : node_->elements) JsonExpression(element).collect_variables(out);
@@ -85,14 +89,16 @@ class JsonExpression : public Expression {
         return start;
     }
     static ExpressionPtr as_template(const std::string& text, const Range& range, Diagnostics& diagnostics) {
-        if (text.find("${") == std::string::npos && text.find("%{") == std::string::npos) return literal(Value(text), range);
+        if (text.find("${") == std::string::npos && text.find("%{") == std::string::npos)
+            return literal(Value(text), range);
         return parse_template(text, range.filename, diagnostics, inside_quote(range));
     }
     // A string read as an expression, where a static form (a type, a reference) is wanted.
     ExpressionPtr as_expression() const {
         if (node_->kind != JsonNode::Kind::String) return nullptr;
         Diagnostics problems;
-        ExpressionPtr out = parse_expression(node_->text, node_->range.filename, problems, inside_quote(node_->range));
+        ExpressionPtr out =
+            parse_expression(node_->text, node_->range.filename, problems, inside_quote(node_->range));
         return problems.has_errors() ? nullptr : out;
     }
 
@@ -106,10 +112,12 @@ class JsonExpression : public Expression {
             Value key = name ? name->evaluate(context, diagnostics) : Value::unknown();
             Value value = JsonExpression(member.value).evaluate(context, diagnostics);
             if (key.has_value() && key.kind() == Kind::Number) key = Value(key.as_number().text());
-            if (key.has_value() && key.kind() == Kind::Bool) key = Value::string(key.as_bool() ? "true" : "false");
+            if (key.has_value() && key.kind() == Kind::Bool)
+                key = Value::string(key.as_bool() ? "true" : "false");
             if (!key.has_value() || key.kind() != Kind::String) {
                 if (diagnostics.error_count() == before && key.is_known()) {
-                    diagnostics.error("Invalid object key expression", "Cannot use this expression as an object key: a string is required.",
+                    diagnostics.error("Invalid object key expression",
+                                      "Cannot use this expression as an object key: a string is required.",
                                       member.name_range);
                 }
                 known = false;
@@ -118,7 +126,8 @@ class JsonExpression : public Expression {
             auto [first, is_new] = seen.try_emplace(key.as_string(), member.name_range);
             if (!is_new) {
                 diagnostics.error("Duplicate object attribute",
-                                  fmt::format("An attribute named {} was already defined at {}.", quote(key.as_string()), first->second.text()),
+                                  fmt::format("An attribute named {} was already defined at {}.",
+                                              quote(key.as_string()), first->second.text()),
                                   member.name_range);
                 known = false;
                 continue;
@@ -146,13 +155,15 @@ class JsonBody : public Body {
         for (const JsonMember* member : members(ignored)) {
             if (std::find(known.begin(), known.end(), member->name) != known.end()) continue;
             diagnostics.error("Invalid label",
-                              fmt::format("No argument or block type is named {}.{}", quote(member->name), suggestion(member->name, known)),
+                              fmt::format("No argument or block type is named {}.{}", quote(member->name),
+                                          suggestion(member->name, known)),
                               member->name_range);
         }
         return out;
     }
 
-    BodyContent partial_content(const BodySchema& schema, BodyPtr* remain, Diagnostics& diagnostics) const override {
+    BodyContent partial_content(const BodySchema& schema, BodyPtr* remain,
+                                Diagnostics& diagnostics) const override {
         BodyContent out;
         out.missing_item_range = missing_item_range();
         auto rest = remain ? std::make_shared<JsonBody>(*this) : nullptr;
@@ -168,15 +179,17 @@ class JsonBody : public Body {
             } else if (block != blocks.end()) {
                 std::vector<std::string> labels;
                 std::vector<Range> label_ranges;
-                unpack_blocks(*member, member->value, *block->second, labels, label_ranges, out.blocks, diagnostics);
+                unpack_blocks(*member, member->value, *block->second, labels, label_ranges, out.blocks,
+                              diagnostics);
             }
         }
         for (const AttributeSchema& wanted : schema.attributes) {
             if (rest) rest->taken_.insert(wanted.name);
             if (!wanted.required || out.attributes.count(wanted.name)) continue;
-            diagnostics.error("Missing required argument",
-                              fmt::format("The argument {} is required, but no definition was found.", quote(wanted.name)),
-                              missing_item_range());
+            diagnostics.error(
+                "Missing required argument",
+                fmt::format("The argument {} is required, but no definition was found.", quote(wanted.name)),
+                missing_item_range());
         }
         for (const BlockSchema& wanted : schema.blocks) {
             if (rest) rest->taken_.insert(wanted.type);
@@ -209,8 +222,10 @@ class JsonBody : public Body {
         auto add_object = [&](const JsonNode& object) {
             if (object.kind != JsonNode::Kind::Object) {
                 diagnostics.error("Incorrect JSON value type",
-                                  fmt::format("A JSON object is required here, setting the arguments for this block, but {} was found.",
-                                              object.kind_name()), object.range);
+                                  fmt::format("A JSON object is required here, setting the arguments for "
+                                              "this block, but {} was found.",
+                                              object.kind_name()),
+                                  object.range);
                 return;
             }
             for (const JsonMember& member : object.members) {
@@ -225,27 +240,33 @@ class JsonBody : public Body {
         return out;
     }
 
-    static bool add_attribute(std::map<std::string, Attribute>& into, const JsonMember& member, Diagnostics& diagnostics) {
+    static bool add_attribute(std::map<std::string, Attribute>& into, const JsonMember& member,
+                              Diagnostics& diagnostics) {
         auto [same, is_new] = into.try_emplace(member.name);
         if (!is_new) {
             diagnostics.error("Duplicate argument",
-                              fmt::format("The argument {} was already set at {}.", quote(member.name), same->second.name_range.text()),
+                              fmt::format("The argument {} was already set at {}.", quote(member.name),
+                                          same->second.name_range.text()),
                               member.name_range);
             return false;
         }
-        same->second = {member.name, json_expression(member.value), Range::between(member.name_range, member.value->range),
-                        member.name_range};
+        same->second = {member.name, json_expression(member.value),
+                        Range::between(member.name_range, member.value->range), member.name_range};
         return true;
     }
 
-    static void unpack_blocks(const JsonMember& type, const JsonPtr& node, const BlockSchema& schema, std::vector<std::string>& labels,
-                              std::vector<Range>& label_ranges, std::vector<Block>& out, Diagnostics& diagnostics) {
+    static void unpack_blocks(const JsonMember& type, const JsonPtr& node, const BlockSchema& schema,
+                              std::vector<std::string>& labels, std::vector<Range>& label_ranges,
+                              std::vector<Block>& out, Diagnostics& diagnostics) {
         if (node->kind == JsonNode::Kind::Null) return;  // no block
         if (node->kind == JsonNode::Kind::Array) {
             for (const JsonPtr& element : node->elements) {
-                // An array inside an array would nest without an end for labels; an object is what may stand here.
-                if (element->kind == JsonNode::Kind::Array) wrong_kind(type, *element, diagnostics);
-                else unpack_blocks(type, element, schema, labels, label_ranges, out, diagnostics);
+                // An array inside an array would nest without an end for labels; an object is what may stand
+                // here.
+                if (element->kind == JsonNode::Kind::Array)
+                    wrong_kind(type, *element, diagnostics);
+                else
+                    unpack_blocks(type, element, schema, labels, label_ranges, out, diagnostics);
             }
             return;
         }
@@ -271,16 +292,21 @@ class JsonBody : public Body {
             label_ranges.pop_back();
         }
         if (node->members.empty() && out.size() == before) {
-            diagnostics.error("Missing block label",
-                              fmt::format("At least one object property is required, whose name represents the {} block's {}.",
-                                          type.name, schema.label_names[labels.size()]), node->close_range);
+            diagnostics.error(
+                "Missing block label",
+                fmt::format(
+                    "At least one object property is required, whose name represents the {} block's {}.",
+                    type.name, schema.label_names[labels.size()]),
+                node->close_range);
         }
     }
 
     static void wrong_kind(const JsonMember& type, const JsonNode& node, Diagnostics& diagnostics) {
         diagnostics.error("Incorrect JSON value type",
-                          fmt::format("Either a JSON object or a JSON array is required, representing the contents of one or more {} blocks.",
-                                      quote(type.name)), node.range);
+                          fmt::format("Either a JSON object or a JSON array is required, representing the "
+                                      "contents of one or more {} blocks.",
+                                      quote(type.name)),
+                          node.range);
     }
 
     JsonPtr node_;
@@ -289,22 +315,29 @@ class JsonBody : public Body {
 
 }  // namespace
 
-ExpressionPtr json_expression(JsonPtr node) { return std::make_shared<const JsonExpression>(std::move(node)); }
+ExpressionPtr json_expression(JsonPtr node) {
+    return std::make_shared<const JsonExpression>(std::move(node));
+}
 
-BodyPtr json_body(JsonPtr node) { return std::make_shared<const JsonBody>(std::move(node)); }
+BodyPtr json_body(JsonPtr node) {
+    return std::make_shared<const JsonBody>(std::move(node));
+}
 
 BodyPtr parse_json_body(std::string_view text, const std::string& filename, Diagnostics& diagnostics) {
     JsonPtr node = parse_json_node(text, filename, diagnostics);
     if (!node) return nullptr;
     if (node->kind != JsonNode::Kind::Object && node->kind != JsonNode::Kind::Array) {
-        diagnostics.error("Root value must be object", "The root value in a JSON-based configuration must be either a JSON object or a JSON array of objects.",
+        diagnostics.error("Root value must be object",
+                          "The root value in a JSON-based configuration must be either a JSON object or a "
+                          "JSON array of objects.",
                           node->range);
         return nullptr;
     }
     return json_body(std::move(node));
 }
 
-ExpressionPtr parse_json_expression(std::string_view text, const std::string& filename, Diagnostics& diagnostics) {
+ExpressionPtr parse_json_expression(std::string_view text, const std::string& filename,
+                                    Diagnostics& diagnostics) {
     JsonPtr node = parse_json_node(text, filename, diagnostics);
     return node ? json_expression(std::move(node)) : nullptr;
 }

@@ -11,12 +11,18 @@ namespace drover::hcl {
 
 const char* JsonNode::kind_name() const {
     switch (kind) {
-        case Kind::Null: return "null";
-        case Kind::Bool: return "a boolean";
-        case Kind::Number: return "a number";
-        case Kind::String: return "a string";
-        case Kind::Array: return "an array";
-        case Kind::Object: return "an object";
+        case Kind::Null:
+            return "null";
+        case Kind::Bool:
+            return "a boolean";
+        case Kind::Number:
+            return "a number";
+        case Kind::String:
+            return "a string";
+        case Kind::Array:
+            return "an array";
+        case Kind::Object:
+            return "an object";
     }
     return "a value";
 }
@@ -32,7 +38,9 @@ class JsonReader {
         JsonPtr node = read_value();
         if (!node) return nullptr;
         skip_space();
-        if (!in_.at_end()) return fail("Extraneous data after value", "Extra characters appear after the JSON value.", here());
+        if (!in_.at_end())
+            return fail("Extraneous data after value", "Extra characters appear after the JSON value.",
+                        here());
         return node;
     }
 
@@ -48,18 +56,27 @@ class JsonReader {
         return in_.range(start, end);
     }
     void skip_space() {
-        while (in_.peek() == ' ' || in_.peek() == '\t' || in_.peek() == '\n' || in_.peek() == '\r') in_.advance(1);
+        while (in_.peek() == ' ' || in_.peek() == '\t' || in_.peek() == '\n' || in_.peek() == '\r')
+            in_.advance(1);
     }
 
     JsonPtr read_value() {
         if (nesting_ >= kNestingMax) {
-            return fail("Nesting too deep", fmt::format("Arrays and objects may be nested at most {} levels deep.", kNestingMax), here());
+            return fail("Nesting too deep",
+                        fmt::format("Arrays and objects may be nested at most {} levels deep.", kNestingMax),
+                        here());
         }
         skip_space();
         char c = in_.peek();
-        if (in_.at_end()) return fail("Missing JSON value", "A JSON value must start with a brace, a bracket, a number, a string, or a keyword.", here());
+        if (in_.at_end())
+            return fail("Missing JSON value",
+                        "A JSON value must start with a brace, a bracket, a number, a string, or a keyword.",
+                        here());
         ++nesting_;
-        JsonPtr out = c == '{' ? read_object() : c == '[' ? read_array() : c == '"' ? read_string_node() : read_scalar();
+        JsonPtr out = c == '{'   ? read_object()
+                      : c == '[' ? read_array()
+                      : c == '"' ? read_string_node()
+                                 : read_scalar();
         --nesting_;
         return out;
     }
@@ -68,7 +85,9 @@ class JsonReader {
         Pos start = in_.pos();
         size_t length = 0;
         std::string_view rest = in_.rest();
-        while (length < rest.size() && rest.substr(length, 1).find_first_of(" \t\r\n,:]}[{\"") == std::string_view::npos) ++length;
+        while (length < rest.size() &&
+               rest.substr(length, 1).find_first_of(" \t\r\n,:]}[{\"") == std::string_view::npos)
+            ++length;
         std::string_view word = rest.substr(0, length);
         auto node = std::make_shared<JsonNode>();
         in_.advance(length);
@@ -81,29 +100,45 @@ class JsonReader {
         }
         if (!word.empty() && (word[0] == '-' || (word[0] >= '0' && word[0] <= '9'))) {
             std::string_view digits = word.substr(word[0] == '-' ? 1 : 0);
-            bool bad = digits.empty() || digits[0] < '0' || digits[0] > '9' || (digits.size() > 1 && digits[0] == '0' && digits[1] >= '0' && digits[1] <= '9');
+            bool bad = digits.empty() || digits[0] < '0' || digits[0] > '9' ||
+                       (digits.size() > 1 && digits[0] == '0' && digits[1] >= '0' && digits[1] <= '9');
             size_t point = digits.find('.');
-            bad = bad || (point != std::string_view::npos && (point + 1 >= digits.size() || digits[point + 1] < '0' || digits[point + 1] > '9'));
+            bad = bad || (point != std::string_view::npos &&
+                          (point + 1 >= digits.size() || digits[point + 1] < '0' || digits[point + 1] > '9'));
             std::optional<Number> number = bad ? std::nullopt : Number::parse(word);
-            if (!number) return fail("Invalid JSON number", "There is a syntax error at the given position, or the number is out of range.", node->range);
+            if (!number)
+                return fail("Invalid JSON number",
+                            "There is a syntax error at the given position, or the number is out of range.",
+                            node->range);
             node->kind = JsonNode::Kind::Number;
             node->number = *number;
             return node;
         }
-        if (word.empty()) return fail("Invalid JSON value", "A JSON value must start with a brace, a bracket, a number, a string, or a keyword.", here());
-        if (word[0] == '\'') return fail("Invalid JSON value", "JSON strings are enclosed in double quotes (\").", node->range);
-        if (!is_valid_utf8(word)) return fail("Invalid character encoding", "JSON must be UTF-8.", node->range);
-        return fail("Invalid JSON keyword", fmt::format("{} is not a valid JSON keyword.", quote(word)), node->range);
+        if (word.empty())
+            return fail("Invalid JSON value",
+                        "A JSON value must start with a brace, a bracket, a number, a string, or a keyword.",
+                        here());
+        if (word[0] == '\'')
+            return fail("Invalid JSON value", "JSON strings are enclosed in double quotes (\").",
+                        node->range);
+        if (!is_valid_utf8(word))
+            return fail("Invalid character encoding", "JSON must be UTF-8.", node->range);
+        return fail("Invalid JSON keyword", fmt::format("{} is not a valid JSON keyword.", quote(word)),
+                    node->range);
     }
 
     std::optional<uint32_t> hex4(size_t at) {
         uint32_t out = 0;
         for (size_t i = 0; i < 4; ++i) {
             char c = in_.peek(at + i);
-            if (c >= '0' && c <= '9') out = out << 4 | static_cast<uint32_t>(c - '0');
-            else if (c >= 'a' && c <= 'f') out = out << 4 | (static_cast<uint32_t>(c - 'a') + 10);
-            else if (c >= 'A' && c <= 'F') out = out << 4 | (static_cast<uint32_t>(c - 'A') + 10);
-            else return std::nullopt;
+            if (c >= '0' && c <= '9')
+                out = out << 4 | static_cast<uint32_t>(c - '0');
+            else if (c >= 'a' && c <= 'f')
+                out = out << 4 | (static_cast<uint32_t>(c - 'a') + 10);
+            else if (c >= 'A' && c <= 'F')
+                out = out << 4 | (static_cast<uint32_t>(c - 'A') + 10);
+            else
+                return std::nullopt;
         }
         return out;
     }
@@ -119,7 +154,9 @@ class JsonReader {
         }
         std::optional<uint32_t> unit = selector == 'u' ? hex4(2) : std::nullopt;
         if (!unit) {
-            fail("Invalid escape sequence", "A backslash must be followed by one of \"\\/bfnrt, or u and four hexadecimal digits.", here());
+            fail("Invalid escape sequence",
+                 "A backslash must be followed by one of \"\\/bfnrt, or u and four hexadecimal digits.",
+                 here());
             return false;
         }
         in_.advance(6);
@@ -142,7 +179,9 @@ class JsonReader {
         while (true) {
             char c = in_.peek();
             if (in_.at_end() || c == '\n') {
-                fail("Unclosed string", "There is no closing quote for this string before the end of its line.", in_.range(start, in_.pos()));
+                fail("Unclosed string",
+                     "There is no closing quote for this string before the end of its line.",
+                     in_.range(start, in_.pos()));
                 return std::nullopt;
             }
             if (c == '"') {
@@ -155,7 +194,8 @@ class JsonReader {
             }
             size_t length = decode_utf8(in_.rest(), 0).length;
             if (length == 0 || static_cast<unsigned char>(c) < 0x20) {
-                fail("Invalid character in string", "Control characters must be escaped, and the text must be UTF-8.", here());
+                fail("Invalid character in string",
+                     "Control characters must be escaped, and the text must be UTF-8.", here());
                 return std::nullopt;
             }
             out += in_.rest().substr(0, length);
@@ -182,7 +222,9 @@ class JsonReader {
             return true;
         }
         if (in_.at_end()) {
-            fail(fmt::format("Unclosed {}", what), fmt::format("There is no closing bracket for this {} before the end of the text.", what), open);
+            fail(fmt::format("Unclosed {}", what),
+                 fmt::format("There is no closing bracket for this {} before the end of the text.", what),
+                 open);
             return false;
         }
         if (in_.peek() != ',') {
@@ -193,7 +235,8 @@ class JsonReader {
         in_.advance(1);
         skip_space();
         if (in_.peek() != close) return true;
-        fail("Trailing comma", fmt::format("JSON does not allow a comma after the last item of an {}.", what), in_.range(comma, comma));
+        fail("Trailing comma", fmt::format("JSON does not allow a comma after the last item of an {}.", what),
+             in_.range(comma, comma));
         return false;
     }
 
@@ -230,7 +273,9 @@ class JsonReader {
         skip_space();
         for (bool done = in_.peek() == '}'; !done;) {
             skip_space();
-            if (in_.peek() != '"') return fail("Invalid object property name", "A JSON object property name must be a string.", here());
+            if (in_.peek() != '"')
+                return fail("Invalid object property name", "A JSON object property name must be a string.",
+                            here());
             JsonMember member;
             Pos name = in_.pos();
             std::optional<std::string> text = read_string();
@@ -238,7 +283,9 @@ class JsonReader {
             member.name = std::move(*text);
             member.name_range = in_.range(name, in_.pos());
             skip_space();
-            if (in_.peek() != ':') return fail("Missing property value colon", "A colon must separate a property's name from its value.", here());
+            if (in_.peek() != ':')
+                return fail("Missing property value colon",
+                            "A colon must separate a property's name from its value.", here());
             in_.advance(1);
             member.value = read_value();
             if (!member.value) return nullptr;
@@ -261,10 +308,14 @@ JsonPtr parse_json_node(std::string_view text, const std::string& filename, Diag
 
 Value json_value(const JsonNode& node) {
     switch (node.kind) {
-        case JsonNode::Kind::Null: return Value::null();
-        case JsonNode::Kind::Bool: return Value::boolean(node.boolean);
-        case JsonNode::Kind::Number: return Value(node.number);
-        case JsonNode::Kind::String: return Value(node.text);
+        case JsonNode::Kind::Null:
+            return Value::null();
+        case JsonNode::Kind::Bool:
+            return Value::boolean(node.boolean);
+        case JsonNode::Kind::Number:
+            return Value(node.number);
+        case JsonNode::Kind::String:
+            return Value(node.text);
         case JsonNode::Kind::Array: {
             Value::Sequence elements;
             for (const JsonPtr& element : node.elements) elements.push_back(json_value(*element));
@@ -272,7 +323,8 @@ Value json_value(const JsonNode& node) {
         }
         case JsonNode::Kind::Object: {
             Value::Mapping attributes;
-            for (const JsonMember& member : node.members) attributes.insert_or_assign(member.name, json_value(*member.value));
+            for (const JsonMember& member : node.members)
+                attributes.insert_or_assign(member.name, json_value(*member.value));
             return Value::object(std::move(attributes));
         }
     }

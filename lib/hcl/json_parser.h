@@ -29,7 +29,7 @@ struct JsonNode {
     std::vector<JsonPtr> elements;
     std::vector<JsonMember> members;  // in source order, names may repeat
     Range range;
-    Range open_range;   // the opening bracket
+    Range open_range;  // the opening bracket
     Range close_range;
 
     const char* kind_name() const;

@@ -23,17 +23,20 @@ namespace {
 bool labels_fit(const Block& block, const BlockSchema& schema, Diagnostics& diagnostics) {
     size_t wanted = schema.label_names.size();
     if (block.labels.size() > wanted) {
-        std::string detail = wanted == 0 ? fmt::format("No labels are expected for {} blocks.", block.type)
-                                         : fmt::format("Only {} labels ({}) are expected for {} blocks.", wanted,
-                                                       fmt::join(schema.label_names, ", "), block.type);
-        diagnostics.error("Extraneous label for " + block.type, detail, block.label_ranges[wanted], block.def_range);
+        std::string detail = wanted == 0
+                                 ? fmt::format("No labels are expected for {} blocks.", block.type)
+                                 : fmt::format("Only {} labels ({}) are expected for {} blocks.", wanted,
+                                               fmt::join(schema.label_names, ", "), block.type);
+        diagnostics.error("Extraneous label for " + block.type, detail, block.label_ranges[wanted],
+                          block.def_range);
         return false;
     }
     if (block.labels.size() < wanted) {
-        diagnostics.error(fmt::format("Missing {} for {}", schema.label_names[block.labels.size()], block.type),
-                          fmt::format("All {} blocks must have {} labels ({}).", block.type, wanted,
-                                      fmt::join(schema.label_names, ", ")),
-                          block.def_range.at_end(), block.def_range);
+        diagnostics.error(
+            fmt::format("Missing {} for {}", schema.label_names[block.labels.size()], block.type),
+            fmt::format("All {} blocks must have {} labels ({}).", block.type, wanted,
+                        fmt::join(schema.label_names, ", ")),
+            block.def_range.at_end(), block.def_range);
         return false;
     }
     return true;
@@ -41,7 +44,8 @@ bool labels_fit(const Block& block, const BlockSchema& schema, Diagnostics& diag
 
 }  // namespace
 
-BodyContent NativeBody::partial_content(const BodySchema& schema, BodyPtr* remain, Diagnostics& diagnostics) const {
+BodyContent NativeBody::partial_content(const BodySchema& schema, BodyPtr* remain,
+                                        Diagnostics& diagnostics) const {
     BodyContent out;
     out.missing_item_range = end_range;
     auto rest = remain ? std::make_shared<NativeBody>(*this) : nullptr;
@@ -51,9 +55,10 @@ BodyContent NativeBody::partial_content(const BodySchema& schema, BodyPtr* remai
         if (found != attribute_index.end() && !taken_attributes_.count(wanted.name)) {
             out.attributes.emplace(wanted.name, attributes[found->second]);
         } else if (wanted.required) {
-            diagnostics.error("Missing required argument",
-                              fmt::format("The argument {} is required, but no definition was found.", quote(wanted.name)),
-                              end_range);
+            diagnostics.error(
+                "Missing required argument",
+                fmt::format("The argument {} is required, but no definition was found.", quote(wanted.name)),
+                end_range);
         }
     }
     for (const BlockSchema& wanted : schema.blocks) {
@@ -84,22 +89,24 @@ void NativeBody::report_unexpected(const BodySchema& schema, Diagnostics& diagno
         } else if (hint.empty()) {
             hint = suggestion(attribute.name, block_types);
         }
-        diagnostics.error("Unsupported argument",
-                          fmt::format("An argument named {} is not expected here.{}", quote(attribute.name), hint),
-                          attribute.name_range, attribute.range);
+        diagnostics.error(
+            "Unsupported argument",
+            fmt::format("An argument named {} is not expected here.{}", quote(attribute.name), hint),
+            attribute.name_range, attribute.range);
     }
     for (const Block& block : blocks) {
         if (taken_blocks_.count(block.type) || among(block_types, block.type)) continue;
         std::string hint = suggestion(block.type, block_types);
         if (among(attribute_names, block.type)) {
-            hint = fmt::format(" Did you mean to define argument {}? If so, use the equals sign to assign it a value.",
-                               quote(block.type));
+            hint = fmt::format(
+                " Did you mean to define argument {}? If so, use the equals sign to assign it a value.",
+                quote(block.type));
         } else if (hint.empty()) {
             hint = suggestion(block.type, attribute_names);
         }
         diagnostics.error("Unsupported block type",
-                          fmt::format("Blocks of type {} are not expected here.{}", quote(block.type), hint), block.type_range,
-                          block.def_range);
+                          fmt::format("Blocks of type {} are not expected here.{}", quote(block.type), hint),
+                          block.type_range, block.def_range);
     }
 }
 
@@ -113,8 +120,8 @@ std::map<std::string, Attribute> NativeBody::just_attributes(Diagnostics& diagno
     std::map<std::string, Attribute> out;
     for (const Block& block : blocks) {
         if (taken_blocks_.count(block.type)) continue;
-        diagnostics.error(fmt::format("Unexpected {} block", quote(block.type)), "Blocks are not allowed here.", block.type_range,
-                          block.def_range);
+        diagnostics.error(fmt::format("Unexpected {} block", quote(block.type)),
+                          "Blocks are not allowed here.", block.type_range, block.def_range);
     }
     for (const Attribute& attribute : attributes) {
         if (!taken_attributes_.count(attribute.name)) out.emplace(attribute.name, attribute);

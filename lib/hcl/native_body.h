@@ -19,7 +19,8 @@ class NativeBody : public Body {
     Range end_range;  // the closing brace, or the end of the file
 
     BodyContent content(const BodySchema& schema, Diagnostics& diagnostics) const override;
-    BodyContent partial_content(const BodySchema& schema, BodyPtr* remain, Diagnostics& diagnostics) const override;
+    BodyContent partial_content(const BodySchema& schema, BodyPtr* remain,
+                                Diagnostics& diagnostics) const override;
     std::map<std::string, Attribute> just_attributes(Diagnostics& diagnostics) const override;
     Everything everything(Diagnostics& diagnostics) const override;
     Range missing_item_range() const override { return end_range; }

@@ -8,8 +8,12 @@
 
 namespace drover::hcl {
 
-NativeParser::NativeParser(std::string_view text, const std::string& filename, Diagnostics& diagnostics, Pos start)
-    : scanner_(text, filename, start), diagnostics_(diagnostics), before_ahead_(start), previous_end_(start) {}
+NativeParser::NativeParser(std::string_view text, const std::string& filename, Diagnostics& diagnostics,
+                           Pos start)
+    : scanner_(text, filename, start),
+      diagnostics_(diagnostics),
+      before_ahead_(start),
+      previous_end_(start) {}
 
 const Token& NativeParser::peek() {
     if (!ahead_) {
@@ -35,8 +39,10 @@ void NativeParser::unpeek() {
 
 NativeParser::Nested::Nested(NativeParser& p) : parser(p), ok(++p.nesting_ <= kNestingMax) {
     if (ok || parser.gave_up_) return;
-    parser.error("Nesting too deep", fmt::format("Blocks, brackets and templates may be nested at most {} levels deep.", kNestingMax),
-                 parser.range(parser.scanner_.pos(), parser.scanner_.pos()));
+    parser.error(
+        "Nesting too deep",
+        fmt::format("Blocks, brackets and templates may be nested at most {} levels deep.", kNestingMax),
+        parser.range(parser.scanner_.pos(), parser.scanner_.pos()));
     parser.give_up();
 }
 
@@ -59,7 +65,8 @@ void NativeParser::give_up() {
 
 ExpressionPtr NativeParser::checked(ExpressionPtr node) {
     if (node->depth() <= kTreeDepthMax) return node;
-    return fail("Expression too complex", fmt::format("Expressions may be at most {} operations deep.", kTreeDepthMax), node->range());
+    return fail("Expression too complex",
+                fmt::format("Expressions may be at most {} operations deep.", kTreeDepthMax), node->range());
 }
 
 void NativeParser::recover_after_item(int open_before) {
@@ -71,13 +78,16 @@ void NativeParser::recover_after_item(int open_before) {
         Token token = scanner_.next();
         previous_end_ = token.end;
         switch (token.kind) {
-            case Tok::End: return;
+            case Tok::End:
+                return;
             case Tok::Newline:
                 if (depth <= 0) return;
                 break;
             case Tok::OpenBrace:
             case Tok::OpenBracket:
-            case Tok::OpenParen: ++depth; break;
+            case Tok::OpenParen:
+                ++depth;
+                break;
             case Tok::CloseBrace:
                 if (depth <= 0) {  // it closes the block the item stands in
                     scanner_.reset(before);
@@ -85,10 +95,17 @@ void NativeParser::recover_after_item(int open_before) {
                 }
                 [[fallthrough]];
             case Tok::CloseBracket:
-            case Tok::CloseParen: depth = std::max(depth - 1, 0); break;
-            case Tok::Quote: skip_quoted(); break;
-            case Tok::Heredoc: skip_heredoc(token); break;
-            default: break;
+            case Tok::CloseParen:
+                depth = std::max(depth - 1, 0);
+                break;
+            case Tok::Quote:
+                skip_quoted();
+                break;
+            case Tok::Heredoc:
+                skip_heredoc(token);
+                break;
+            default:
+                break;
         }
     }
 }
@@ -104,8 +121,10 @@ void NativeParser::skip_quoted() {
         char c = rest[i];
         if (inside.back() == '"') {
             if (c == '\n' && inside.size() == 1) break;
-            if (c == '\\') ++i;
-            else if (c == '"') inside.pop_back();
+            if (c == '\\')
+                ++i;
+            else if (c == '"')
+                inside.pop_back();
             else if ((c == '$' || c == '%') && i + 1 < rest.size() && rest[i + 1] == '{') {
                 bool escaped = i > 0 && rest[i - 1] == c;
                 if (!escaped) inside.push_back('{');
@@ -133,7 +152,8 @@ namespace {
 
 std::string_view marker_of(std::string_view introducer) {
     introducer.remove_prefix(introducer.size() > 2 && introducer[2] == '-' ? 3 : 2);
-    while (!introducer.empty() && (introducer.back() == '\n' || introducer.back() == '\r')) introducer.remove_suffix(1);
+    while (!introducer.empty() && (introducer.back() == '\n' || introducer.back() == '\r'))
+        introducer.remove_suffix(1);
     return introducer;
 }
 
@@ -153,22 +173,27 @@ void NativeParser::skip_heredoc(const Token& introducer) {
 bool NativeParser::report_bad_token(const Token& token) {
     switch (token.kind) {
         case Tok::Apostrophe:
-            error("Invalid character", "Single quotes are not valid. Use double quotes (\") to enclose strings.", range(token));
+            error("Invalid character",
+                  "Single quotes are not valid. Use double quotes (\") to enclose strings.", range(token));
             return true;
         case Tok::Backtick:
             error("Invalid character",
-                  "The \"`\" character is not valid. To create a multi-line string, use the \"heredoc\" syntax, like \"<<EOT\".",
+                  "The \"`\" character is not valid. To create a multi-line string, use the \"heredoc\" "
+                  "syntax, like \"<<EOT\".",
                   range(token));
             return true;
         case Tok::Semicolon:
             error("Invalid character",
-                  "The \";\" character is not valid. Use newlines to separate arguments and blocks, and commas to separate "
+                  "The \";\" character is not valid. Use newlines to separate arguments and blocks, and "
+                  "commas to separate "
                   "items in collection values.",
                   range(token));
             return true;
         case Tok::BadUtf8:
             error("Invalid character encoding",
-                  "All input files must be UTF-8 encoded. Ensure that UTF-8 encoding is selected in your editor.", range(token));
+                  "All input files must be UTF-8 encoded. Ensure that UTF-8 encoding is selected in your "
+                  "editor.",
+                  range(token));
             return true;
         case Tok::Invalid:
             error("Invalid character", "This character is not used within the language.", range(token));
@@ -184,7 +209,8 @@ bool NativeParser::report_bad_token(const Token& token) {
             error("Unsupported operator", "Bitwise operators are not supported." + hint, range(token));
             return true;
         }
-        default: return false;
+        default:
+            return false;
     }
 }
 

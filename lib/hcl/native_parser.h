@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// NativeParser: recursive descent over the scanner. One object parses one text; parser.cpp is its only caller.
-// A method that returns an ExpressionPtr returns null after adding an error; the item it stands in is then given up and
-// parsing goes on behind it (recover_after_item), so that one run reports the errors of several items.
+// NativeParser: recursive descent over the scanner. One object parses one text; parser.cpp is its only
+// caller. A method that returns an ExpressionPtr returns null after adding an error; the item it stands in is
+// then given up and parsing goes on behind it (recover_after_item), so that one run reports the errors of
+// several items.
 #pragma once
 #include <memory>
 #include <optional>
@@ -16,7 +17,8 @@ namespace drover::hcl {
 
 class NativeParser {
  public:
-    NativeParser(std::string_view text, const std::string& filename, Diagnostics& diagnostics, Pos start = {});
+    NativeParser(std::string_view text, const std::string& filename, Diagnostics& diagnostics,
+                 Pos start = {});
 
     std::shared_ptr<NativeBody> parse_file();
     ExpressionPtr parse_whole_expression();  // then nothing may follow
@@ -52,7 +54,9 @@ class NativeParser {
     // --- errors
     void error(std::string summary, std::string detail, Range subject);
     std::nullptr_t fail(std::string summary, std::string detail, Range subject);
-    std::nullptr_t fail_here(std::string summary, std::string detail) { return fail(std::move(summary), std::move(detail), range(peek())); }
+    std::nullptr_t fail_here(std::string summary, std::string detail) {
+        return fail(std::move(summary), std::move(detail), range(peek()));
+    }
     void give_up();
     void recover_after_item(int open_before);
     void skip_quoted();  // the scanner stands behind the opening quote
@@ -96,14 +100,15 @@ class NativeParser {
         enum class Kind { Text, Value, If, Else, EndIf, For, EndFor };
         Kind kind = Kind::Text;
         std::string text;
-        ExpressionPtr expression;       // Value, the condition of If, the collection of For
+        ExpressionPtr expression;  // Value, the condition of If, the collection of For
         std::string key_name, value_name;
         bool trim_before = false, trim_after = false;
         Range range;
     };
     ExpressionPtr parse_quoted();
     ExpressionPtr parse_heredoc();
-    std::optional<std::string> parse_plain_string(const char* what);  // a quoted string without templates (labels)
+    std::optional<std::string> parse_plain_string(
+        const char* what);  // a quoted string without templates (labels)
     bool parse_pieces(TemplateForm form, std::string_view marker, std::vector<Piece>& pieces);
     bool parse_escape(std::string& text);
     bool parse_sequence(std::vector<Piece>& pieces);

@@ -12,7 +12,9 @@ constexpr const char* kInvalidBlock = "Invalid block definition";
 constexpr const char* kInvalidSingle = "Invalid single-argument block definition";
 }  // namespace
 
-std::shared_ptr<NativeBody> NativeParser::parse_file() { return parse_body(Tok::End, range(scanner_.pos(), scanner_.pos())); }
+std::shared_ptr<NativeBody> NativeParser::parse_file() {
+    return parse_body(Tok::End, range(scanner_.pos(), scanner_.pos()));
+}
 
 // The scanner stands behind the opening brace; the closing one is read too.
 std::shared_ptr<NativeBody> NativeParser::parse_body(Tok end, const Range& opened_at) {
@@ -27,7 +29,8 @@ std::shared_ptr<NativeBody> NativeParser::parse_body(Tok end, const Range& opene
         }
         if (token.kind == Tok::End) {
             error("Unclosed configuration block",
-                  "There is no closing brace for this block before the end of the file. This may be caused by incorrect brace "
+                  "There is no closing brace for this block before the end of the file. This may be caused "
+                  "by incorrect brace "
                   "nesting elsewhere in this file.",
                   opened_at);
             give_up();  // the blocks around this one are as unclosed
@@ -41,8 +44,10 @@ std::shared_ptr<NativeBody> NativeParser::parse_body(Tok end, const Range& opene
         } else {
             int open_before = open_;
             if (!report_bad_token(token)) {
-                if (token.kind == Tok::Quote) error("Invalid argument name", "Argument names must not be quoted.", range(token));
-                else error(kItemRequired, "An argument or block definition is required here.", range(token));
+                if (token.kind == Tok::Quote)
+                    error("Invalid argument name", "Argument names must not be quoted.", range(token));
+                else
+                    error(kItemRequired, "An argument or block definition is required here.", range(token));
             }
             if (token.kind != Tok::Quote) read();
             recover_after_item(open_before);
@@ -55,14 +60,19 @@ void NativeParser::parse_item(NativeBody& body) {
     Token name = read();
     bool ok = false;
     switch (peek().kind) {
-        case Tok::Assign: ok = parse_attribute(body, name, false); break;
+        case Tok::Assign:
+            ok = parse_attribute(body, name, false);
+            break;
         case Tok::Quote:
         case Tok::OpenBrace:
-        case Tok::Identifier: ok = parse_block(body, name); break;
+        case Tok::Identifier:
+            ok = parse_block(body, name);
+            break;
         default:
             if (report_bad_token(peek())) break;
             error(kItemRequired,
-                  "An argument or block definition is required here. To set an argument, use the equals sign \"=\" to introduce "
+                  "An argument or block definition is required here. To set an argument, use the equals sign "
+                  "\"=\" to introduce "
                   "the argument value.",
                   range(name));
     }
@@ -83,8 +93,8 @@ bool NativeParser::parse_attribute(NativeBody& body, const Token& name, bool sin
         body.attributes.push_back(std::move(attribute));
     } else {
         error("Attribute redefined",
-              fmt::format("The argument {} was already set at {}. Each argument may be set only once.", quote(attribute.name),
-                          body.attributes[same->second].name_range.text()),
+              fmt::format("The argument {} was already set at {}. Each argument may be set only once.",
+                          quote(attribute.name), body.attributes[same->second].name_range.text()),
               attribute.name_range);
     }
     return end_attribute(single_line);
@@ -99,24 +109,31 @@ bool NativeParser::end_attribute(bool single_line) {
             return true;
         }
         if (!report_bad_token(end)) {
-            error("Missing newline after argument", "An argument definition must end with a newline.", range(end));
+            error("Missing newline after argument", "An argument definition must end with a newline.",
+                  range(end));
         }
         return false;
     }
     if (end.kind == Tok::CloseBrace) return true;
     if (end.kind == Tok::Comma) {
         error(kInvalidSingle,
-              "Single-line block syntax can include only one argument definition. To define multiple arguments, use the "
+              "Single-line block syntax can include only one argument definition. To define multiple "
+              "arguments, use the "
               "multi-line block syntax with one argument definition per line.",
               range(end));
     } else if (end.kind == Tok::Newline) {
         error(kInvalidSingle,
-              "An argument definition on the same line as its containing block creates a single-line block definition, which "
-              "must also be closed on the same line. Place the block's closing brace immediately after the argument definition.",
+              "An argument definition on the same line as its containing block creates a single-line block "
+              "definition, which "
+              "must also be closed on the same line. Place the block's closing brace immediately after the "
+              "argument definition.",
               range(end));
     } else if (!report_bad_token(end)) {
-        error(kInvalidSingle, "A single-line block definition must end with a closing brace immediately after its single argument "
-                              "definition.", range(end));
+        error(kInvalidSingle,
+              "A single-line block definition must end with a closing brace immediately after its single "
+              "argument "
+              "definition.",
+              range(end));
     }
     return false;
 }
@@ -149,15 +166,20 @@ bool NativeParser::parse_block(NativeBody& body, const Token& type) {
             continue;
         }
         if (token.kind == Tok::Assign) {
-            error(kInvalidBlock, "The equals sign \"=\" indicates an argument definition, and must not be used when defining a block.",
+            error(kInvalidBlock,
+                  "The equals sign \"=\" indicates an argument definition, and must not be used when "
+                  "defining a block.",
                   range(token));
         } else if (token.kind == Tok::Newline) {
             error(kInvalidBlock,
-                  "A block definition must have block content delimited by \"{\" and \"}\", starting on the same line as the "
+                  "A block definition must have block content delimited by \"{\" and \"}\", starting on the "
+                  "same line as the "
                   "block header.",
                   range(token));
         } else if (!report_bad_token(token)) {
-            error(kInvalidBlock, "Either a quoted string block label or an opening brace (\"{\") is expected here.", range(token));
+            error(kInvalidBlock,
+                  "Either a quoted string block label or an opening brace (\"{\") is expected here.",
+                  range(token));
         }
         return false;
     }
@@ -166,7 +188,8 @@ bool NativeParser::parse_block(NativeBody& body, const Token& type) {
     Tok first = peek().kind;
     bool many_lines = first == Tok::Newline || first == Tok::End || first == Tok::CloseBrace;
     int open_before = open_++;
-    std::shared_ptr<NativeBody> content = many_lines ? parse_body(Tok::CloseBrace, range(open)) : parse_single_line_body();
+    std::shared_ptr<NativeBody> content =
+        many_lines ? parse_body(Tok::CloseBrace, range(open)) : parse_single_line_body();
     if (!content) return false;
     open_ = open_before;
     block.body = std::move(content);
@@ -175,7 +198,8 @@ bool NativeParser::parse_block(NativeBody& body, const Token& type) {
     if (end.kind == Tok::Newline) read();
     if (end.kind == Tok::Newline || end.kind == Tok::End) return true;
     if (!report_bad_token(end)) {
-        error("Missing newline after block definition", "A block definition must end with a newline.", range(end));
+        error("Missing newline after block definition", "A block definition must end with a newline.",
+              range(end));
     }
     return false;
 }
@@ -185,7 +209,8 @@ std::shared_ptr<NativeBody> NativeParser::parse_single_line_body() {
     auto body = std::make_shared<NativeBody>();
     Token name = peek();
     if (name.kind != Tok::Identifier) {
-        if (!report_bad_token(name)) error(kItemRequired, "An argument or block definition is required here.", range(name));
+        if (!report_bad_token(name))
+            error(kItemRequired, "An argument or block definition is required here.", range(name));
         return nullptr;
     }
     read();
@@ -193,15 +218,19 @@ std::shared_ptr<NativeBody> NativeParser::parse_single_line_body() {
     if (next == Tok::Assign) {
         if (!parse_attribute(*body, name, true)) return nullptr;
     } else if (next == Tok::Quote || next == Tok::OpenBrace || next == Tok::Identifier) {
-        return fail("Argument definition required",
-                    fmt::format("A single-line block definition can contain only a single argument. If you meant to define "
-                                "argument {}, use an equals sign to assign it a value. To define a nested block, place it on a "
-                                "line of its own within its parent block.",
-                                quote(name.text)),
-                    range(name));
+        return fail(
+            "Argument definition required",
+            fmt::format(
+                "A single-line block definition can contain only a single argument. If you meant to define "
+                "argument {}, use an equals sign to assign it a value. To define a nested block, place it on "
+                "a "
+                "line of its own within its parent block.",
+                quote(name.text)),
+            range(name));
     } else {
         return fail(kItemRequired,
-                    "An argument or block definition is required here. To set an argument, use the equals sign \"=\" to introduce "
+                    "An argument or block definition is required here. To set an argument, use the equals "
+                    "sign \"=\" to introduce "
                     "the argument value.",
                     range(name));
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Expressions of the native syntax, by precedence: conditional, || && == < + *, unary, then terms with what follows them.
+// Expressions of the native syntax, by precedence: conditional, || && == < + *, unary, then terms with what
+// follows them.
 #include <fmt/format.h>
 
 #include "hcl/native_parser.h"
@@ -22,7 +23,10 @@ const std::vector<std::vector<BinaryOperator>> kLevels = {
     {{Tok::Or, Operator::Or}},
     {{Tok::And, Operator::And}},
     {{Tok::Equal, Operator::Equal}, {Tok::NotEqual, Operator::NotEqual}},
-    {{Tok::Greater, Operator::Greater}, {Tok::GreaterEqual, Operator::GreaterEqual}, {Tok::Less, Operator::Less}, {Tok::LessEqual, Operator::LessEqual}},
+    {{Tok::Greater, Operator::Greater},
+     {Tok::GreaterEqual, Operator::GreaterEqual},
+     {Tok::Less, Operator::Less},
+     {Tok::LessEqual, Operator::LessEqual}},
     {{Tok::Plus, Operator::Add}, {Tok::Minus, Operator::Subtract}},
     {{Tok::Star, Operator::Multiply}, {Tok::Slash, Operator::Divide}, {Tok::Percent, Operator::Modulo}},
 };
@@ -35,7 +39,8 @@ ExpressionPtr NativeParser::parse_whole_expression() {
     if (!expression) return nullptr;
     Token rest = peek();
     if (rest.kind != Tok::End && !report_bad_token(rest)) {
-        error("Extra characters after expression", "An expression was successfully parsed, but extra characters were found after it.",
+        error("Extra characters after expression",
+              "An expression was successfully parsed, but extra characters were found after it.",
               range(rest));
     }
     return expression;
@@ -50,8 +55,10 @@ ExpressionPtr NativeParser::parse_expression() {
     ExpressionPtr yes = parse_expression();
     if (!yes) return nullptr;
     if (peek().kind != Tok::Colon) {
-        return fail("Missing false expression in conditional",
-                    "The conditional operator (...?...:...) requires a false expression, delimited by a colon.", range(peek()));
+        return fail(
+            "Missing false expression in conditional",
+            "The conditional operator (...?...:...) requires a false expression, delimited by a colon.",
+            range(peek()));
     }
     read();
     ExpressionPtr no = parse_expression();
@@ -85,9 +92,12 @@ ExpressionPtr NativeParser::parse_with_steps() {
 
 ExpressionPtr NativeParser::parse_steps(ExpressionPtr from) {
     while (from) {
-        if (peek().kind == Tok::Dot) from = parse_dot(std::move(from));
-        else if (peek().kind == Tok::OpenBracket) from = parse_bracket(std::move(from));
-        else break;
+        if (peek().kind == Tok::Dot)
+            from = parse_dot(std::move(from));
+        else if (peek().kind == Tok::OpenBracket)
+            from = parse_bracket(std::move(from));
+        else
+            break;
     }
     return from;
 }
@@ -95,7 +105,8 @@ ExpressionPtr NativeParser::parse_steps(ExpressionPtr from) {
 namespace {
 
 // A static step, added to a name's traversal where there is one.
-ExpressionPtr add_step(const ExpressionPtr& from, TraversalStep step, const Range& whole, std::string_view text, bool& too_deep) {
+ExpressionPtr add_step(const ExpressionPtr& from, TraversalStep step, const Range& whole,
+                       std::string_view text, bool& too_deep) {
     if (const auto* variable = dynamic_cast<const ast::Variable*>(from.get())) {
         Traversal traversal = variable->traversal;
         too_deep = traversal.steps.size() >= kTreeDepthMax;
@@ -119,10 +130,12 @@ ExpressionPtr NativeParser::parse_dot(ExpressionPtr from) {
         return fail("Invalid attribute name", "An attribute name is required after a dot.", range(next));
     }
     read();
-    TraversalStep step{TraversalStep::Kind::Attribute, std::string(next.text), {}, range(dot.start, next.end)};
+    TraversalStep step{
+        TraversalStep::Kind::Attribute, std::string(next.text), {}, range(dot.start, next.end)};
     Pos start = from->range().start;
     bool too_deep = false;
-    ExpressionPtr out = add_step(from, std::move(step), range(start, next.end), scanner_.text_between(start, next.end), too_deep);
+    ExpressionPtr out = add_step(from, std::move(step), range(start, next.end),
+                                 scanner_.text_between(start, next.end), too_deep);
     if (too_deep) return fail("Expression too complex", "This reference has too many steps.", out->range());
     return checked(std::move(out));
 }
@@ -134,15 +147,19 @@ ExpressionPtr NativeParser::parse_legacy_index(ExpressionPtr from, const Token& 
     while (from) {
         size_t end = std::min(text.find('.'), text.size());
         std::optional<Number> key = Number::parse(text.substr(0, end));
-        if (!key || text.substr(0, end).find_first_not_of("0123456789") != std::string_view::npos || end == 0) {
-            return fail("Invalid legacy index syntax", "When using the legacy index syntax, each step must be a whole number.",
+        if (!key || text.substr(0, end).find_first_not_of("0123456789") != std::string_view::npos ||
+            end == 0) {
+            return fail("Invalid legacy index syntax",
+                        "When using the legacy index syntax, each step must be a whole number.",
                         range(number));
         }
         TraversalStep step{TraversalStep::Kind::Index, {}, Value(*key), range(dot.start, number.end)};
         Pos start = from->range().start;
         bool too_deep = false;
-        from = add_step(from, std::move(step), range(start, number.end), scanner_.text_between(start, number.end), too_deep);
-        if (too_deep) return fail("Expression too complex", "This reference has too many steps.", from->range());
+        from = add_step(from, std::move(step), range(start, number.end),
+                        scanner_.text_between(start, number.end), too_deep);
+        if (too_deep)
+            return fail("Expression too complex", "This reference has too many steps.", from->range());
         from = checked(std::move(from));
         if (end == text.size()) break;
         text.remove_prefix(end + 1);
@@ -158,8 +175,10 @@ ExpressionPtr NativeParser::parse_attribute_splat(ExpressionPtr from, const Toke
     while (each && peek().kind == Tok::Dot) {
         Token next_dot = read();
         if (peek().kind == Tok::Star) {
-            return fail("Nested splat expression not allowed",
-                        "A splat expression (*) cannot be used inside another attribute-only splat expression.", range(peek()));
+            return fail(
+                "Nested splat expression not allowed",
+                "A splat expression (*) cannot be used inside another attribute-only splat expression.",
+                range(peek()));
         }
         ahead_.reset();
         scanner_.reset(next_dot.start);
@@ -180,8 +199,10 @@ ExpressionPtr NativeParser::parse_bracket(ExpressionPtr from) {
         if (peek().kind == Tok::Star) {
             read();
             if (peek().kind != Tok::CloseBracket) {
-                return fail("Missing close bracket on splat index", "The star for a full splat operator must be immediately "
-                            "followed by a closing bracket (\"]\").", range(peek()));
+                return fail("Missing close bracket on splat index",
+                            "The star for a full splat operator must be immediately "
+                            "followed by a closing bracket (\"]\").",
+                            range(peek()));
             }
             close = read();
         } else {
@@ -189,7 +210,8 @@ ExpressionPtr NativeParser::parse_bracket(ExpressionPtr from) {
             if (!key) return nullptr;
             if (peek().kind != Tok::CloseBracket) {
                 if (report_bad_token(peek())) return nullptr;
-                return fail("Missing close bracket on index", "The index operator must end with a closing bracket (\"]\").", range(peek()));
+                return fail("Missing close bracket on index",
+                            "The index operator must end with a closing bracket (\"]\").", range(peek()));
             }
             close = read();
         }
@@ -202,7 +224,8 @@ ExpressionPtr NativeParser::parse_bracket(ExpressionPtr from) {
         if (!nested.ok) return nullptr;
         ExpressionPtr each = parse_steps(std::make_shared<const ast::SplatItem>(marker));
         if (!each) return nullptr;
-        return make<ast::Splat>(std::move(from), std::move(each), std::move(marker), range(start, previous_end_));
+        return make<ast::Splat>(std::move(from), std::move(each), std::move(marker),
+                                range(start, previous_end_));
     }
     std::optional<Value> fixed;
     if (const auto* value = dynamic_cast<const ast::Literal*>(key.get())) {
@@ -213,7 +236,8 @@ ExpressionPtr NativeParser::parse_bracket(ExpressionPtr from) {
     if (!fixed) return make<ast::Index>(std::move(from), std::move(key), range(start, close.end));
     TraversalStep step{TraversalStep::Kind::Index, {}, *fixed, range(open.start, close.end)};
     bool too_deep = false;
-    ExpressionPtr out = add_step(from, std::move(step), range(start, close.end), scanner_.text_between(start, close.end), too_deep);
+    ExpressionPtr out = add_step(from, std::move(step), range(start, close.end),
+                                 scanner_.text_between(start, close.end), too_deep);
     if (too_deep) return fail("Expression too complex", "This reference has too many steps.", out->range());
     return checked(std::move(out));
 }
@@ -221,26 +245,38 @@ ExpressionPtr NativeParser::parse_bracket(ExpressionPtr from) {
 ExpressionPtr NativeParser::parse_term() {
     Token token = peek();
     switch (token.kind) {
-        case Tok::OpenParen: return parse_parentheses();
-        case Tok::Number: return parse_number();
-        case Tok::Identifier: return parse_name();
-        case Tok::Quote: return parse_quoted();
-        case Tok::Heredoc: return parse_heredoc();
+        case Tok::OpenParen:
+            return parse_parentheses();
+        case Tok::Number:
+            return parse_number();
+        case Tok::Identifier:
+            return parse_name();
+        case Tok::Quote:
+            return parse_quoted();
+        case Tok::Heredoc:
+            return parse_heredoc();
         case Tok::Minus:
-        case Tok::Bang: return parse_unary();
-        case Tok::OpenBracket: return parse_tuple();
-        case Tok::OpenBrace: return parse_object();
+        case Tok::Bang:
+            return parse_unary();
+        case Tok::OpenBracket:
+            return parse_tuple();
+        case Tok::OpenBrace:
+            return parse_object();
         case Tok::End:
-            return fail("Missing expression", "Expected the start of an expression, but found the end of the file.", range(token));
+            return fail("Missing expression",
+                        "Expected the start of an expression, but found the end of the file.", range(token));
         case Tok::Less:
             if (scanner_.looking_at("<")) {
-                return fail("Invalid expression",
-                            "A heredoc starts with << or <<- and a marker, which must be followed by a newline.", range(token));
+                return fail(
+                    "Invalid expression",
+                    "A heredoc starts with << or <<- and a marker, which must be followed by a newline.",
+                    range(token));
             }
             [[fallthrough]];
         default:
             if (report_bad_token(token)) return nullptr;
-            return fail(kInvalidExpression, "Expected the start of an expression, but found an invalid expression token.",
+            return fail(kInvalidExpression,
+                        "Expected the start of an expression, but found an invalid expression token.",
                         range(token));
     }
 }
@@ -248,7 +284,9 @@ ExpressionPtr NativeParser::parse_term() {
 ExpressionPtr NativeParser::parse_number() {
     Token token = read();
     std::optional<Number> number = Number::parse(token.text);
-    if (!number) return fail("Invalid number literal", "Failed to recognize the value of this number literal.", range(token));
+    if (!number)
+        return fail("Invalid number literal", "Failed to recognize the value of this number literal.",
+                    range(token));
     return std::make_shared<const ast::Literal>(Value(*number), range(token));
 }
 
@@ -256,7 +294,8 @@ ExpressionPtr NativeParser::parse_name() {
     Token name = read();
     if (peek().kind == Tok::OpenParen) return parse_call(name);
     if (peek().kind == Tok::DoubleColon) {
-        return fail("Invalid function name", "Functions here have no namespaces; write just the name.", range(peek()));
+        return fail("Invalid function name", "Functions here have no namespaces; write just the name.",
+                    range(peek()));
     }
     if (name.text == "true") return std::make_shared<const ast::Literal>(Value::boolean(true), range(name));
     if (name.text == "false") return std::make_shared<const ast::Literal>(Value::boolean(false), range(name));
@@ -288,7 +327,8 @@ ExpressionPtr NativeParser::parse_call(const Token& name) {
                 read();
                 if (peek().kind != Tok::CloseParen) {
                     return fail("Missing closing parenthesis",
-                                "An expanded function argument (with ...) must be immediately followed by closing parentheses.",
+                                "An expanded function argument (with ...) must be immediately followed by "
+                                "closing parentheses.",
                                 range(peek()));
                 }
                 break;
@@ -297,7 +337,8 @@ ExpressionPtr NativeParser::parse_call(const Token& name) {
             if (report_bad_token(peek())) return nullptr;
             return fail(peek().kind == Tok::End ? "Unterminated function call" : "Missing argument separator",
                         peek().kind == Tok::End
-                            ? "There is no closing parenthesis for this function call before the end of the file. This may be "
+                            ? "There is no closing parenthesis for this function call before the end of the "
+                              "file. This may be "
                               "caused by incorrect parenthesis nesting elsewhere in this file."
                             : "A comma is required to separate each function argument from the next.",
                         range(peek()));
@@ -305,7 +346,8 @@ ExpressionPtr NativeParser::parse_call(const Token& name) {
         read();
     }
     --open_;
-    return make<ast::Call>(std::string(name.text), range(name), std::move(arguments), expand, range(name.start, previous_end_));
+    return make<ast::Call>(std::string(name.text), range(name), std::move(arguments), expand,
+                           range(name.start, previous_end_));
 }
 
 ExpressionPtr NativeParser::parse_parentheses() {
@@ -318,7 +360,8 @@ ExpressionPtr NativeParser::parse_parentheses() {
         if (!inner) return nullptr;
         if (peek().kind != Tok::CloseParen) {
             if (report_bad_token(peek())) return nullptr;
-            return fail("Unbalanced parentheses", "Expected a closing parenthesis to terminate the expression.", range(peek()));
+            return fail("Unbalanced parentheses",
+                        "Expected a closing parenthesis to terminate the expression.", range(peek()));
         }
         read();
     }
@@ -333,7 +376,8 @@ ExpressionPtr NativeParser::parse_unary() {
     ExpressionPtr operand = parse_with_steps();
     if (!operand) return nullptr;
     Range whole = Range::between(range(token), operand->range());
-    return make<ast::Unary>(token.kind == Tok::Minus ? Operator::Negate : Operator::Not, std::move(operand), std::move(whole));
+    return make<ast::Unary>(token.kind == Tok::Minus ? Operator::Negate : Operator::Not, std::move(operand),
+                            std::move(whole));
 }
 
 bool NativeParser::expect_close(const Token& open, Tok close, const char* summary, const char* detail) {
@@ -345,7 +389,8 @@ bool NativeParser::expect_close(const Token& open, Tok close, const char* summar
     if (report_bad_token(peek())) return false;
     if (peek().kind == Tok::End) {
         error("Unterminated expression",
-              "There is no closing bracket for this expression before the end of the file. This may be caused by incorrect "
+              "There is no closing bracket for this expression before the end of the file. This may be "
+              "caused by incorrect "
               "nesting elsewhere in this file.",
               range(open));
     } else {
@@ -390,8 +435,10 @@ ExpressionPtr NativeParser::parse_object() {
             if (peek().kind == Tok::CloseBrace) break;
             if (!parse_object_item(items)) return nullptr;
             depth = std::max(depth, ast::depth_above(items.back().first, items.back().second));
-            if (peek().kind == Tok::Comma || peek().kind == Tok::Newline) read();
-            else break;
+            if (peek().kind == Tok::Comma || peek().kind == Tok::Newline)
+                read();
+            else
+                break;
         }
         if (!expect_close(open, Tok::CloseBrace, "Missing attribute separator",
                           "Expected a newline or comma to mark the beginning of the next attribute.")) {
@@ -408,12 +455,16 @@ bool NativeParser::parse_object_item(ast::ObjectCons::Items& items) {
     if (separator.kind != Tok::Assign && separator.kind != Tok::Colon) {
         if (report_bad_token(separator)) return false;
         if (separator.kind == Tok::Newline || separator.kind == Tok::Comma) {
-            error("Missing attribute value", "Expected an attribute value, introduced by an equals sign (\"=\").", range(separator));
+            error("Missing attribute value",
+                  "Expected an attribute value, introduced by an equals sign (\"=\").", range(separator));
         } else if (separator.kind == Tok::CloseBrace) {
-            error("Missing attribute value", "Expected an attribute value, introduced by an equals sign (\"=\"), before the closing "
-                  "brace.", range(separator));
+            error("Missing attribute value",
+                  "Expected an attribute value, introduced by an equals sign (\"=\"), before the closing "
+                  "brace.",
+                  range(separator));
         } else {
-            error("Missing key/value separator", "Expected an equals sign (\"=\") to mark the beginning of the attribute value.",
+            error("Missing key/value separator",
+                  "Expected an equals sign (\"=\") to mark the beginning of the attribute value.",
                   range(separator));
         }
         return false;
@@ -434,7 +485,8 @@ bool NativeParser::parse_for_intro(ast::For& loop) {
             return true;
         }
         if (!report_bad_token(peek())) {
-            error(kInvalidFor, "For expression requires a variable name after 'for', and after a comma.", range(peek()));
+            error(kInvalidFor, "For expression requires a variable name after 'for', and after a comma.",
+                  range(peek()));
         }
         return false;
     };
@@ -445,7 +497,8 @@ bool NativeParser::parse_for_intro(ast::For& loop) {
         if (!name(loop.value_name)) return false;
     }
     if (peek().kind != Tok::Identifier || peek().text != "in") {
-        error(kInvalidFor, "For expression requires the 'in' keyword after its name declarations.", range(peek()));
+        error(kInvalidFor, "For expression requires the 'in' keyword after its name declarations.",
+              range(peek()));
         return false;
     }
     read();
@@ -453,7 +506,8 @@ bool NativeParser::parse_for_intro(ast::For& loop) {
     if (!loop.collection) return false;
     if (peek().kind != Tok::Colon) {
         if (!report_bad_token(peek())) {
-            error(kInvalidFor, "For expression requires a colon after the collection expression.", range(peek()));
+            error(kInvalidFor, "For expression requires a colon after the collection expression.",
+                  range(peek()));
         }
         return false;
     }
@@ -479,7 +533,8 @@ ExpressionPtr NativeParser::parse_for(const Token& open, Tok close) {
         return fail_here(kInvalidFor, "Key expression is required when building an object.");
     }
     if (peek().kind == Tok::Ellipsis) {
-        if (!loop.key) return fail_here(kInvalidFor, "Grouping ellipsis (...) cannot be used when building a tuple.");
+        if (!loop.key)
+            return fail_here(kInvalidFor, "Grouping ellipsis (...) cannot be used when building a tuple.");
         read();
         loop.group = true;
     }
@@ -488,8 +543,10 @@ ExpressionPtr NativeParser::parse_for(const Token& open, Tok close) {
         loop.condition = parse_expression();
         if (!loop.condition) return nullptr;
     }
-    if (!expect_close(open, close, kInvalidFor, "Extra characters after the end of the 'for' expression.")) return nullptr;
-    uint32_t depth = std::max({ast::depth_above(loop.collection, loop.value), ast::depth_above(loop.key, loop.condition)});
+    if (!expect_close(open, close, kInvalidFor, "Extra characters after the end of the 'for' expression."))
+        return nullptr;
+    uint32_t depth =
+        std::max({ast::depth_above(loop.collection, loop.value), ast::depth_above(loop.key, loop.condition)});
     auto made = std::make_shared<ast::For>(range(open.start, previous_end_), depth);
     made->key_name = std::move(loop.key_name);
     made->value_name = std::move(loop.value_name);

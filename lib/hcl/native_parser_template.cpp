@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Quoted strings, heredocs and bare templates: text with ${ } and %{ }. First a flat list of pieces, then trimming of
-// white space (~ and <<-), then the tree.
+// Quoted strings, heredocs and bare templates: text with ${ } and %{ }. First a flat list of pieces, then
+// trimming of white space (~ and <<-), then the tree.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -13,9 +13,13 @@ namespace {
 
 constexpr std::string_view kSpace = " \t\n\v\f\r";
 
-bool is_blank(std::string_view text) { return text.find_first_not_of(kSpace) == std::string_view::npos; }
+bool is_blank(std::string_view text) {
+    return text.find_first_not_of(kSpace) == std::string_view::npos;
+}
 
-bool ends_line(const std::string& text) { return !text.empty() && text.back() == '\n'; }
+bool ends_line(const std::string& text) {
+    return !text.empty() && text.back() == '\n';
+}
 
 }  // namespace
 
@@ -84,7 +88,8 @@ std::optional<std::string> NativeParser::parse_plain_string(const char* what) {
     std::string text;
     while (true) {
         if (scanner_.at_end() || scanner_.peek() == '\n') {
-            error("Invalid string literal", fmt::format("A quoted {} must end on the line it starts on.", what),
+            error("Invalid string literal",
+                  fmt::format("A quoted {} must end on the line it starts on.", what),
                   range(start, scanner_.pos()));
             return std::nullopt;
         }
@@ -100,8 +105,10 @@ std::optional<std::string> NativeParser::parse_plain_string(const char* what) {
         } else if (scanner_.looking_at("${") || scanner_.looking_at("%{")) {
             Pos at = scanner_.pos();
             error("Invalid string literal",
-                  fmt::format("Template sequences are not allowed in this string. To include a literal \"{0}\", double it (as "
-                              "\"{0}{0}\") to escape it.", c),
+                  fmt::format("Template sequences are not allowed in this string. To include a literal "
+                              "\"{0}\", double it (as "
+                              "\"{0}{0}\") to escape it.",
+                              c),
                   range(at, at));
             scanner_.reset(start);
             skip_quoted();
@@ -115,7 +122,8 @@ std::optional<std::string> NativeParser::parse_plain_string(const char* what) {
         } else {
             size_t length = decode_utf8(scanner_.rest(), 0).length;
             if (length == 0) {
-                report_bad_token({Tok::BadUtf8, scanner_.rest().substr(0, 1), scanner_.pos(), scanner_.pos()});
+                report_bad_token(
+                    {Tok::BadUtf8, scanner_.rest().substr(0, 1), scanner_.pos(), scanner_.pos()});
                 scanner_.reset(start);
                 skip_quoted();
                 return std::nullopt;
@@ -140,15 +148,16 @@ bool NativeParser::parse_escape(std::string& text) {
                                                     : 16;
             if (digit == 16) {
                 error("Invalid escape sequence",
-                      fmt::format("The \\{} escape sequence must be followed by {} hexadecimal digits.", selector,
-                                  digits == 4 ? "four" : "eight"),
+                      fmt::format("The \\{} escape sequence must be followed by {} hexadecimal digits.",
+                                  selector, digits == 4 ? "four" : "eight"),
                       range(start, start));
                 return false;
             }
             point = point << 4 | digit;
         }
         if (point > 0x10FFFF || (point >= 0xD800 && point < 0xE000)) {
-            error("Invalid escape sequence", "This is not the number of a Unicode character.", range(start, start));
+            error("Invalid escape sequence", "This is not the number of a Unicode character.",
+                  range(start, start));
             return false;
         }
         append_utf8(text, point);
@@ -156,23 +165,36 @@ bool NativeParser::parse_escape(std::string& text) {
         return true;
     }
     switch (selector) {
-        case 'n': text += '\n'; break;
-        case 'r': text += '\r'; break;
-        case 't': text += '\t'; break;
-        case '"': text += '"'; break;
-        case '\\': text += '\\'; break;
+        case 'n':
+            text += '\n';
+            break;
+        case 'r':
+            text += '\r';
+            break;
+        case 't':
+            text += '\t';
+            break;
+        case '"':
+            text += '"';
+            break;
+        case '\\':
+            text += '\\';
+            break;
         default: {
             scanner_.advance(1);
-            std::string_view shown = scanner_.rest().substr(0, std::max<size_t>(decode_utf8(scanner_.rest(), 0).length, 1));
+            std::string_view shown =
+                scanner_.rest().substr(0, std::max<size_t>(decode_utf8(scanner_.rest(), 0).length, 1));
             if (shown.empty() || shown[0] == '\n' || !is_valid_utf8(shown)) {
-                error("Invalid escape sequence", "A backslash must be followed by an escape sequence selector character.",
+                error("Invalid escape sequence",
+                      "A backslash must be followed by an escape sequence selector character.",
                       range(start, scanner_.pos()));
             } else {
                 Pos end = scanner_.pos();
                 end.byte += shown.size();
                 ++end.column;
                 error("Invalid escape sequence",
-                      fmt::format("The symbol {} is not a valid escape sequence selector.", quote(shown)), range(start, end));
+                      fmt::format("The symbol {} is not a valid escape sequence selector.", quote(shown)),
+                      range(start, end));
             }
             return false;
         }
@@ -185,7 +207,8 @@ bool NativeParser::at_heredoc_end(std::string_view marker) const {
     std::string_view line = scanner_.rest();
     line = line.substr(0, std::min(line.find('\n'), line.size()));
     line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
-    while (!line.empty() && (line.back() == '\r' || line.back() == ' ' || line.back() == '\t')) line.remove_suffix(1);
+    while (!line.empty() && (line.back() == '\r' || line.back() == ' ' || line.back() == '\t'))
+        line.remove_suffix(1);
     return line == marker;
 }
 
@@ -209,10 +232,13 @@ bool NativeParser::parse_pieces(TemplateForm form, std::string_view marker, std:
         if (scanner_.at_end()) {
             if (form == TemplateForm::Bare) break;
             if (form == TemplateForm::Quoted) {
-                error("Unterminated template string", "No closing marker was found for the string.", range(start, start));
+                error("Unterminated template string", "No closing marker was found for the string.",
+                      range(start, start));
             } else {
                 error("Unterminated template string",
-                      fmt::format("No closing marker was found for the heredoc: a line with just {} is expected.", quote(marker)),
+                      fmt::format(
+                          "No closing marker was found for the heredoc: a line with just {} is expected.",
+                          quote(marker)),
                       range(start, start));
             }
             return false;
@@ -232,14 +258,16 @@ bool NativeParser::parse_pieces(TemplateForm form, std::string_view marker, std:
             if (!parse_escape(text)) return false;
         } else if (form == TemplateForm::Quoted && c == '\n') {
             error("Invalid multi-line string",
-                  "Quoted strings may not be split over multiple lines. To produce a multi-line string, either use the \\n escape "
+                  "Quoted strings may not be split over multiple lines. To produce a multi-line string, "
+                  "either use the \\n escape "
                   "to represent a newline character or use the \"heredoc\" multi-line template syntax.",
                   range(start, scanner_.pos()));
             return false;
         } else {
             size_t length = decode_utf8(scanner_.rest(), 0).length;
             if (length == 0) {
-                report_bad_token({Tok::BadUtf8, scanner_.rest().substr(0, 1), scanner_.pos(), scanner_.pos()});
+                report_bad_token(
+                    {Tok::BadUtf8, scanner_.rest().substr(0, 1), scanner_.pos(), scanner_.pos()});
                 return false;
             }
             text += scanner_.rest().substr(0, length);
@@ -270,7 +298,8 @@ bool NativeParser::parse_sequence(std::vector<Piece>& pieces) {
         if (!parse_directive(piece)) return false;
     } else {
         if (peek().kind == Tok::CloseBrace) {
-            error("Missing expression", "An interpolation sequence needs an expression between its braces.", range(peek()));
+            error("Missing expression", "An interpolation sequence needs an expression between its braces.",
+                  range(peek()));
             return false;
         }
         piece.kind = Piece::Kind::Value;
@@ -284,13 +313,17 @@ bool NativeParser::parse_sequence(std::vector<Piece>& pieces) {
     if (peek().kind != Tok::CloseBrace) {
         if (report_bad_token(peek())) return false;
         if (directive) {
-            error("Extra characters in template directive", "Expected a closing brace to end the template directive, but found extra characters.",
+            error("Extra characters in template directive",
+                  "Expected a closing brace to end the template directive, but found extra characters.",
                   range(peek()));
         } else {
             error("Extra characters after interpolation expression",
-                  "Expected a closing brace to end the interpolation expression, but found extra characters.\n\nThis can happen "
-                  "when you include interpolation syntax for another language, such as shell scripting, but forget to escape the "
-                  "interpolation start token. If this is an embedded sequence for another language, escape it by starting with "
+                  "Expected a closing brace to end the interpolation expression, but found extra "
+                  "characters.\n\nThis can happen "
+                  "when you include interpolation syntax for another language, such as shell scripting, but "
+                  "forget to escape the "
+                  "interpolation start token. If this is an embedded sequence for another language, escape "
+                  "it by starting with "
                   "\"$${\" instead of just \"${\".",
                   range(peek()));
         }
@@ -306,7 +339,9 @@ bool NativeParser::parse_sequence(std::vector<Piece>& pieces) {
 bool NativeParser::parse_directive(Piece& piece) {
     Token keyword = peek();
     if (keyword.kind != Tok::Identifier) {
-        error("Invalid template directive", "A template directive keyword (\"if\", \"for\", etc) is expected at the beginning of a %{ sequence.",
+        error("Invalid template directive",
+              "A template directive keyword (\"if\", \"for\", etc) is expected at the beginning of a %{ "
+              "sequence.",
               range(keyword));
         return false;
     }
@@ -322,7 +357,8 @@ bool NativeParser::parse_directive(Piece& piece) {
             if (peek().kind == Tok::Identifier) loop.value_name = std::string(read().text);
         }
         if (loop.value_name.empty() || peek().kind != Tok::Identifier || peek().text != "in") {
-            error("Invalid 'for' directive", "A 'for' directive needs a variable name (or two, with a comma), then the 'in' keyword.",
+            error("Invalid 'for' directive",
+                  "A 'for' directive needs a variable name (or two, with a comma), then the 'in' keyword.",
                   range(peek()));
             return false;
         }
@@ -338,11 +374,15 @@ bool NativeParser::parse_directive(Piece& piece) {
         piece.expression = parse_expression();
         return piece.expression != nullptr;
     }
-    if (keyword.text == "else") piece.kind = Piece::Kind::Else;
-    else if (keyword.text == "endif") piece.kind = Piece::Kind::EndIf;
-    else if (keyword.text == "endfor") piece.kind = Piece::Kind::EndFor;
+    if (keyword.text == "else")
+        piece.kind = Piece::Kind::Else;
+    else if (keyword.text == "endif")
+        piece.kind = Piece::Kind::EndIf;
+    else if (keyword.text == "endfor")
+        piece.kind = Piece::Kind::EndFor;
     else {
-        error("Invalid template control keyword", fmt::format("{} is not a valid template control keyword.", quote(keyword.text)),
+        error("Invalid template control keyword",
+              fmt::format("{} is not a valid template control keyword.", quote(keyword.text)),
               range(keyword));
         return false;
     }
@@ -396,8 +436,8 @@ ExpressionPtr NativeParser::build_template(std::vector<Piece>& pieces, const Ran
                             : pieces[at].kind == Piece::Kind::EndIf ? "endif"
                                                                     : "endfor";
         return fail(fmt::format("Unexpected {} directive", found),
-                    fmt::format("There is no {} directive that this {} could belong to.", pieces[at].kind == Piece::Kind::EndFor ? "for" : "if",
-                                found),
+                    fmt::format("There is no {} directive that this {} could belong to.",
+                                pieces[at].kind == Piece::Kind::EndFor ? "for" : "if", found),
                     pieces[at].range);
     }
     return make<ast::Template>(std::move(parts), whole);
@@ -417,9 +457,14 @@ bool NativeParser::build_parts(std::vector<Piece>& pieces, size_t& at, std::vect
                 ++at;
                 part = std::move(piece.expression);
                 break;
-            case Piece::Kind::If: part = build_if(pieces, at); break;
-            case Piece::Kind::For: part = build_for(pieces, at); break;
-            default: return true;  // the end of the directive around these parts
+            case Piece::Kind::If:
+                part = build_if(pieces, at);
+                break;
+            case Piece::Kind::For:
+                part = build_for(pieces, at);
+                break;
+            default:
+                return true;  // the end of the directive around these parts
         }
         if (!part) return false;
         parts.push_back(std::move(part));
@@ -438,11 +483,14 @@ ExpressionPtr NativeParser::build_if(std::vector<Piece>& pieces, size_t& at) {
         if (!build_parts(pieces, at, no)) return nullptr;
     }
     if (at >= pieces.size()) {
-        return fail("Unterminated template if", "There is no endif directive for this if directive.", opening.range);
+        return fail("Unterminated template if", "There is no endif directive for this if directive.",
+                    opening.range);
     }
     if (pieces[at].kind != Piece::Kind::EndIf) {
-        return fail("Unexpected template directive",
-                    fmt::format("Expecting an endif directive for the if directive at {}.", opening.range.text()), pieces[at].range);
+        return fail(
+            "Unexpected template directive",
+            fmt::format("Expecting an endif directive for the if directive at {}.", opening.range.text()),
+            pieces[at].range);
     }
     Range whole = Range::between(opening.range, pieces[at++].range);
     ExpressionPtr if_yes = make<ast::Template>(std::move(yes), whole);
@@ -458,11 +506,14 @@ ExpressionPtr NativeParser::build_for(std::vector<Piece>& pieces, size_t& at) {
     std::vector<ExpressionPtr> body;
     if (!build_parts(pieces, at, body)) return nullptr;
     if (at >= pieces.size()) {
-        return fail("Unterminated template for", "There is no endfor directive for this for directive.", opening.range);
+        return fail("Unterminated template for", "There is no endfor directive for this for directive.",
+                    opening.range);
     }
     if (pieces[at].kind != Piece::Kind::EndFor) {
-        return fail("Unexpected template directive",
-                    fmt::format("Expecting an endfor directive for the for directive at {}.", opening.range.text()), pieces[at].range);
+        return fail(
+            "Unexpected template directive",
+            fmt::format("Expecting an endfor directive for the for directive at {}.", opening.range.text()),
+            pieces[at].range);
     }
     Range whole = Range::between(opening.range, pieces[at++].range);
     ExpressionPtr value = make<ast::Template>(std::move(body), whole);

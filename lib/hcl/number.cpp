@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decimal arithmetic on digit strings. They are short (a few hundred digits at most), so the schoolbook methods do.
+// Decimal arithmetic on digit strings. They are short (a few hundred digits at most), so the schoolbook
+// methods do.
 #include "hcl/number.h"
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdio>
 #include <vector>
 
 #include <fmt/format.h>
@@ -15,9 +17,13 @@ namespace drover::hcl {
 
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
 
-void strip_leading_zeros(std::string& digits) { digits.erase(0, std::min(digits.find_first_not_of('0'), digits.size())); }
+void strip_leading_zeros(std::string& digits) {
+    digits.erase(0, std::min(digits.find_first_not_of('0'), digits.size()));
+}
 
 // a >= b as unsigned integers of digits without leading zeros.
 int compare_digits(const std::string& a, const std::string& b) {
@@ -126,7 +132,9 @@ Number::Number(int64_t value) {
     if (value < 0) negative_ = true;
 }
 
-Number Number::from_uint64(uint64_t value) { return *make(false, std::to_string(value), 0, kNumberDigitsMax); }
+Number Number::from_uint64(uint64_t value) {
+    return *make(false, std::to_string(value), 0, kNumberDigitsMax);
+}
 
 std::optional<Number> Number::from_double(double value) {
     if (!std::isfinite(value)) return std::nullopt;
@@ -169,15 +177,19 @@ std::optional<Number> Number::parse_integer(std::string_view text, int base) {
         negative = text[0] == '-';
         text.remove_prefix(1);
     }
-    // More bits than digits can be kept would be rounded: refuse instead, an integer is exact or it is not one.
+    // More bits than digits can be kept would be rounded: refuse instead, an integer is exact or it is not
+    // one.
     if (text.empty() || text.size() > 600) return std::nullopt;
     std::string digits;
     std::string factor = std::to_string(base);
     for (char c : text) {
         int digit = -1;
-        if (is_digit(c)) digit = c - '0';
-        else if (c >= 'a' && c <= 'z') digit = c - 'a' + 10;
-        else if (c >= 'A' && c <= 'Z') digit = base <= 36 ? c - 'A' + 10 : c - 'A' + 36;
+        if (is_digit(c))
+            digit = c - '0';
+        else if (c >= 'a' && c <= 'z')
+            digit = c - 'a' + 10;
+        else if (c >= 'A' && c <= 'Z')
+            digit = base <= 36 ? c - 'A' + 10 : c - 'A' + 36;
         if (digit < 0 || digit >= base) return std::nullopt;
         digits = add_digits(multiply_digits(digits, factor), std::to_string(digit));
     }
@@ -222,9 +234,12 @@ bool Number::fits_double_exactly() const {
     double nearest = to_double();
     if (!std::isfinite(nearest)) return false;
     // A double's own decimal digits end within 1074 places.
-    std::string exact = fmt::format("{:.1074f}", nearest);
+    char exact_text[1500];
+    std::snprintf(exact_text, sizeof exact_text, "%.1074f", nearest);
+    std::string exact = exact_text;
     size_t point = exact.find('.');
-    std::string digits = exact.substr(nearest < 0 ? 1 : 0, point - (nearest < 0 ? 1 : 0)) + exact.substr(point + 1);
+    std::string digits =
+        exact.substr(nearest < 0 ? 1 : 0, point - (nearest < 0 ? 1 : 0)) + exact.substr(point + 1);
     int64_t exponent = -1074;
     strip_leading_zeros(digits);
     size_t last = digits.find_last_not_of('0');
@@ -239,7 +254,9 @@ std::string Number::text() const {
     std::string out = negative_ ? "-" : "";
     int64_t before = exponent_ + static_cast<int64_t>(digits_.size());
     if (exponent_ >= 0) return out + digits_ + std::string(static_cast<size_t>(exponent_), '0');
-    if (before > 0) return out + digits_.substr(0, static_cast<size_t>(before)) + "." + digits_.substr(static_cast<size_t>(before));
+    if (before > 0)
+        return out + digits_.substr(0, static_cast<size_t>(before)) + "." +
+               digits_.substr(static_cast<size_t>(before));
     return out + "0." + std::string(static_cast<size_t>(-before), '0') + digits_;
 }
 
@@ -259,10 +276,14 @@ std::pair<Number, bool> Number::split() const {
     if (exponent_ >= 0) return {*this, false};
     int64_t before = exponent_ + static_cast<int64_t>(digits_.size());
     if (before <= 0) return {Number(), true};
-    return {*make(negative_, digits_.substr(0, static_cast<size_t>(before)), 0, kNumberDigitsMax + kNumberGuardDigits), true};
+    return {*make(negative_, digits_.substr(0, static_cast<size_t>(before)), 0,
+                  kNumberDigitsMax + kNumberGuardDigits),
+            true};
 }
 
-Number Number::truncate() const { return split().first; }
+Number Number::truncate() const {
+    return split().first;
+}
 
 Number Number::floor() const {
     auto [whole, fraction] = split();
@@ -278,7 +299,9 @@ Number Number::rounded(int64_t digits) const {
     if (-exponent_ <= digits) return *this;
     int64_t keep = static_cast<int64_t>(digits_.size()) + exponent_ + digits;
     if (keep < 0) return Number();
-    return make(negative_, round_digits(digits_, static_cast<size_t>(keep)), -digits, kNumberDigitsMax + kNumberGuardDigits).value_or(*this);
+    return make(negative_, round_digits(digits_, static_cast<size_t>(keep)), -digits,
+                kNumberDigitsMax + kNumberGuardDigits)
+        .value_or(*this);
 }
 
 std::optional<Number> Number::add(const Number& a, const Number& b) {
@@ -289,11 +312,14 @@ std::optional<Number> Number::add(const Number& a, const Number& b) {
     std::string x = a.digits_ + std::string(static_cast<size_t>(a.exponent_ - exponent), '0');
     std::string y = b.digits_ + std::string(static_cast<size_t>(b.exponent_ - exponent), '0');
     if (a.negative_ == b.negative_) return make(a.negative_, add_digits(x, y), exponent, kNumberDigitsMax);
-    if (compare_digits(x, y) >= 0) return make(a.negative_, subtract_digits(x, y), exponent, kNumberDigitsMax);
+    if (compare_digits(x, y) >= 0)
+        return make(a.negative_, subtract_digits(x, y), exponent, kNumberDigitsMax);
     return make(b.negative_, subtract_digits(y, x), exponent, kNumberDigitsMax);
 }
 
-std::optional<Number> Number::subtract(const Number& a, const Number& b) { return add(a, -b); }
+std::optional<Number> Number::subtract(const Number& a, const Number& b) {
+    return add(a, -b);
+}
 
 std::optional<Number> Number::multiply(const Number& a, const Number& b) {
     return make(a.negative_ != b.negative_, multiply_digits(a.digits_, b.digits_), a.exponent_ + b.exponent_,

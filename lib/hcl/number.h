@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Number: an exact decimal (sign, digits, power of ten), as HCL and JSON texts write numbers. Immutable value.
-// Sums, differences and products are exact up to kNumberDigitsMax significant digits and rounded to that beyond (half to
-// even); quotients keep kNumberGuardDigits more, so that 1/3*3 is 1. There is no infinity and no NaN: what would give
-// one is nullopt.
+// Number: an exact decimal (sign, digits, power of ten), as HCL and JSON texts write numbers. Immutable
+// value. Sums, differences and products are exact up to kNumberDigitsMax significant digits and rounded to
+// that beyond (half to even); quotients keep kNumberGuardDigits more, so that 1/3*3 is 1. There is no
+// infinity and no NaN: what would give one is nullopt.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -14,7 +14,7 @@ namespace drover::hcl {
 
 class Number {
  public:
-    Number() = default;  // zero
+    Number() = default;     // zero
     Number(int64_t value);  // NOLINT: implicit by design
     static Number from_uint64(uint64_t value);
     // nullopt for infinities and NaN. Exact: the shortest text that reads back as the same double.
@@ -28,11 +28,11 @@ class Number {
     bool is_negative() const { return negative_; }
     bool is_integer() const { return exponent_ >= 0; }  // canonical: no trailing zeros kept
     int sign() const { return digits_.empty() ? 0 : negative_ ? -1 : 1; }
-    std::optional<int64_t> to_int64() const;    // when integral and in range
-    std::optional<uint64_t> to_uint64() const;  // when integral and in range
-    double to_double() const;                   // nearest
+    std::optional<int64_t> to_int64() const;               // when integral and in range
+    std::optional<uint64_t> to_uint64() const;             // when integral and in range
+    double to_double() const;                              // nearest
     size_t digit_count() const { return digits_.size(); }  // significant ones: what an operation costs
-    bool fits_double_exactly() const;           // the double has this very value
+    bool fits_double_exactly() const;                      // the double has this very value
     // Plain decimal, never scientific: "-1200", "0.1".
     std::string text() const;
 
@@ -59,7 +59,8 @@ class Number {
     // The part before the decimal point, and whether anything but zeros stands behind it.
     std::pair<Number, bool> split() const;
 
-    // value = (-1)^negative * digits * 10^exponent; digits start and end with no '0'. Zero: no digits, exponent 0.
+    // value = (-1)^negative * digits * 10^exponent; digits start and end with no '0'. Zero: no digits,
+    // exponent 0.
     bool negative_ = false;
     int64_t exponent_ = 0;
     std::string digits_;

@@ -14,8 +14,10 @@ namespace {
 
 bool too_large(std::string_view text, const std::string& filename, Diagnostics& diagnostics) {
     if (text.size() <= kSourceBytesMax) return false;
-    diagnostics.error("Source too large",
-                      fmt::format("The text has {} bytes; at most {} are read.", text.size(), kSourceBytesMax), Range{filename, {}, {}});
+    diagnostics.error(
+        "Source too large",
+        fmt::format("The text has {} bytes; at most {} are read.", text.size(), kSourceBytesMax),
+        Range{filename, {}, {}});
     return true;
 }
 
@@ -47,12 +49,14 @@ File parse(std::string_view text, const std::string& filename, Diagnostics& diag
     return json ? parse_json(text, filename, diagnostics) : parse_native(text, filename, diagnostics);
 }
 
-ExpressionPtr parse_expression(std::string_view text, const std::string& filename, Diagnostics& diagnostics, Pos start) {
+ExpressionPtr parse_expression(std::string_view text, const std::string& filename, Diagnostics& diagnostics,
+                               Pos start) {
     if (too_large(text, filename, diagnostics)) return nullptr;
     return NativeParser(text, filename, diagnostics, start).parse_whole_expression();
 }
 
-ExpressionPtr parse_template(std::string_view text, const std::string& filename, Diagnostics& diagnostics, Pos start) {
+ExpressionPtr parse_template(std::string_view text, const std::string& filename, Diagnostics& diagnostics,
+                             Pos start) {
     if (too_large(text, filename, diagnostics)) return nullptr;
     return NativeParser(text, filename, diagnostics, start).parse_whole_template();
 }

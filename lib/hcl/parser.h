@@ -31,7 +31,8 @@ ExpressionPtr parse_expression(std::string_view text, const std::string& filenam
 ExpressionPtr parse_template(std::string_view text, const std::string& filename, Diagnostics& diagnostics,
                              Pos start = {});
 // One JSON value as an expression whose strings are templates; object keys too (a driver's config, stage 2).
-ExpressionPtr parse_json_expression(std::string_view text, const std::string& filename, Diagnostics& diagnostics);
+ExpressionPtr parse_json_expression(std::string_view text, const std::string& filename,
+                                    Diagnostics& diagnostics);
 
 // Whether text is an identifier: letters, digits, `_`, `-`, not starting with a digit or a dash.
 bool is_identifier(std::string_view text);

@@ -11,10 +11,13 @@ namespace drover::hcl {
 
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
 
 bool starts_identifier(uint32_t c) {
-    // Beyond ASCII every letter-like character may be in a name; punctuation and spaces of the common blocks may not.
+    // Beyond ASCII every letter-like character may be in a name; punctuation and spaces of the common blocks
+    // may not.
     if (c < 0x80) return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
     if (c < 0xC0) return c == 0xAA || c == 0xB5 || c == 0xBA;
     if (c == 0xD7 || c == 0xF7 || c == 0x3000 || c == 0xFEFF) return false;
@@ -142,14 +145,15 @@ Token Scanner::next() {
         if (length > 0 && peek(end) == '\n') return take(Tok::Heredoc, end + 1);
     }
     static constexpr std::pair<std::string_view, Tok> kOperators[] = {
-        {"...", Tok::Ellipsis}, {"==", Tok::Equal}, {"!=", Tok::NotEqual}, {"<=", Tok::LessEqual},
-        {">=", Tok::GreaterEqual}, {"&&", Tok::And}, {"||", Tok::Or}, {"=>", Tok::FatArrow}, {"::", Tok::DoubleColon},
-        {"{", Tok::OpenBrace}, {"}", Tok::CloseBrace}, {"[", Tok::OpenBracket}, {"]", Tok::CloseBracket},
-        {"(", Tok::OpenParen}, {")", Tok::CloseParen}, {"=", Tok::Assign}, {"<", Tok::Less}, {">", Tok::Greater},
-        {"+", Tok::Plus}, {"-", Tok::Minus}, {"*", Tok::Star}, {"/", Tok::Slash}, {"%", Tok::Percent},
-        {"!", Tok::Bang}, {"?", Tok::Question}, {":", Tok::Colon}, {",", Tok::Comma}, {".", Tok::Dot},
-        {"&", Tok::Ampersand}, {"|", Tok::Pipe}, {"~", Tok::Tilde}, {"^", Tok::Caret}, {"'", Tok::Apostrophe},
-        {"`", Tok::Backtick}, {";", Tok::Semicolon}};
+        {"...", Tok::Ellipsis},    {"==", Tok::Equal},    {"!=", Tok::NotEqual},  {"<=", Tok::LessEqual},
+        {">=", Tok::GreaterEqual}, {"&&", Tok::And},      {"||", Tok::Or},        {"=>", Tok::FatArrow},
+        {"::", Tok::DoubleColon},  {"{", Tok::OpenBrace}, {"}", Tok::CloseBrace}, {"[", Tok::OpenBracket},
+        {"]", Tok::CloseBracket},  {"(", Tok::OpenParen}, {")", Tok::CloseParen}, {"=", Tok::Assign},
+        {"<", Tok::Less},          {">", Tok::Greater},   {"+", Tok::Plus},       {"-", Tok::Minus},
+        {"*", Tok::Star},          {"/", Tok::Slash},     {"%", Tok::Percent},    {"!", Tok::Bang},
+        {"?", Tok::Question},      {":", Tok::Colon},     {",", Tok::Comma},      {".", Tok::Dot},
+        {"&", Tok::Ampersand},     {"|", Tok::Pipe},      {"~", Tok::Tilde},      {"^", Tok::Caret},
+        {"'", Tok::Apostrophe},    {"`", Tok::Backtick},  {";", Tok::Semicolon}};
     for (const auto& [text, kind] : kOperators) {
         if (looking_at(text)) return take(kind, text.size());
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Scanner: tokens of the native syntax, made one at a time because the parser decides whether text or a template
-// follows. Also the one place that counts lines and columns. Used by the parser only.
+// Scanner: tokens of the native syntax, made one at a time because the parser decides whether text or a
+// template follows. Also the one place that counts lines and columns. Used by the parser only.
 #pragma once
 #include <string>
 #include <string_view>
@@ -10,13 +10,49 @@
 namespace drover::hcl {
 
 enum class Tok {
-    End, Newline, Identifier, Number, Quote, Heredoc,
-    OpenBrace, CloseBrace, OpenBracket, CloseBracket, OpenParen, CloseParen,
-    Assign, Equal, NotEqual, Less, LessEqual, Greater, GreaterEqual,
-    Plus, Minus, Star, Slash, Percent, And, Or, Bang,
-    Question, Colon, DoubleColon, Comma, Dot, Ellipsis, FatArrow,
-    Ampersand, Pipe, Tilde, Caret,  // bitwise operators HCL does not have
-    Apostrophe, Backtick, Semicolon, BadUtf8, Invalid,
+    End,
+    Newline,
+    Identifier,
+    Number,
+    Quote,
+    Heredoc,
+    OpenBrace,
+    CloseBrace,
+    OpenBracket,
+    CloseBracket,
+    OpenParen,
+    CloseParen,
+    Assign,
+    Equal,
+    NotEqual,
+    Less,
+    LessEqual,
+    Greater,
+    GreaterEqual,
+    Plus,
+    Minus,
+    Star,
+    Slash,
+    Percent,
+    And,
+    Or,
+    Bang,
+    Question,
+    Colon,
+    DoubleColon,
+    Comma,
+    Dot,
+    Ellipsis,
+    FatArrow,
+    Ampersand,
+    Pipe,
+    Tilde,
+    Caret,  // bitwise operators HCL does not have
+    Apostrophe,
+    Backtick,
+    Semicolon,
+    BadUtf8,
+    Invalid,
 };
 
 struct Token {
@@ -30,13 +66,16 @@ class Scanner {
  public:
     Scanner(std::string_view text, std::string filename, Pos start);
 
-    // The next token from where the scanner stands; white space and comments are skipped. A `//` or `#` comment ends
-    // with its newline, which is a Newline token. For Quote and Heredoc only the introducer is taken (`"`, `<<-EOT\n`).
+    // The next token from where the scanner stands; white space and comments are skipped. A `//` or `#`
+    // comment ends with its newline, which is a Newline token. For Quote and Heredoc only the introducer is
+    // taken (`"`, `<<-EOT\n`).
     Token next();
 
     // Raw access, for templates.
     bool at_end() const { return offset_ >= text_.size(); }
-    char peek(size_t ahead = 0) const { return offset_ + ahead < text_.size() ? text_[offset_ + ahead] : '\0'; }
+    char peek(size_t ahead = 0) const {
+        return offset_ + ahead < text_.size() ? text_[offset_ + ahead] : '\0';
+    }
     bool looking_at(std::string_view what) const { return text_.substr(offset_, what.size()) == what; }
     void advance(size_t bytes);
     // Back to an earlier place: `pos` must come from this scanner.

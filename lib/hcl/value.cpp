@@ -65,10 +65,12 @@ bool Type::contains_any() const {
     if (is_any()) return true;
     if (is_collection()) return element().contains_any();
     if (kind_ == Kind::Object) {
-        return std::any_of(attributes().begin(), attributes().end(), [](const auto& a) { return a.second.contains_any(); });
+        return std::any_of(attributes().begin(), attributes().end(),
+                           [](const auto& a) { return a.second.contains_any(); });
     }
     if (kind_ == Kind::Tuple) {
-        return std::any_of(elements().begin(), elements().end(), [](const Type& t) { return t.contains_any(); });
+        return std::any_of(elements().begin(), elements().end(),
+                           [](const Type& t) { return t.contains_any(); });
     }
     return false;
 }
@@ -76,13 +78,20 @@ bool Type::contains_any() const {
 std::string Type::text() const {
     std::string out;
     switch (kind_) {
-        case Kind::Any: return "any";
-        case Kind::Bool: return "bool";
-        case Kind::Number: return "number";
-        case Kind::String: return "string";
-        case Kind::List: return "list(" + element().text() + ")";
-        case Kind::Set: return "set(" + element().text() + ")";
-        case Kind::Map: return "map(" + element().text() + ")";
+        case Kind::Any:
+            return "any";
+        case Kind::Bool:
+            return "bool";
+        case Kind::Number:
+            return "number";
+        case Kind::String:
+            return "string";
+        case Kind::List:
+            return "list(" + element().text() + ")";
+        case Kind::Set:
+            return "set(" + element().text() + ")";
+        case Kind::Map:
+            return "map(" + element().text() + ")";
         case Kind::Object:
             for (const auto& [name, type] : attributes()) {
                 out += fmt::format("{}{}={}", out.empty() ? "" : ",", name, type.text());
@@ -97,13 +106,20 @@ std::string Type::text() const {
 
 std::string Type::friendly_name() const {
     switch (kind_) {
-        case Kind::Any: return "any type";
-        case Kind::List: return "list of " + element().friendly_name();
-        case Kind::Set: return "set of " + element().friendly_name();
-        case Kind::Map: return "map of " + element().friendly_name();
-        case Kind::Object: return "object";
-        case Kind::Tuple: return "tuple";
-        default: return text();
+        case Kind::Any:
+            return "any type";
+        case Kind::List:
+            return "list of " + element().friendly_name();
+        case Kind::Set:
+            return "set of " + element().friendly_name();
+        case Kind::Map:
+            return "map of " + element().friendly_name();
+        case Kind::Object:
+            return "object";
+        case Kind::Tuple:
+            return "tuple";
+        default:
+            return text();
     }
 }
 
@@ -115,7 +131,8 @@ bool operator==(const Type& a, const Type& b) {
     return a.kind_ != Kind::Tuple || a.elements() == b.elements();
 }
 
-Value::Value(Type type, State state, Data data) : type_(std::move(type)), state_(state), data_(std::move(data)) {
+Value::Value(Type type, State state, Data data)
+    : type_(std::move(type)), state_(state), data_(std::move(data)) {
     auto hold = [this](const Value& child) {
         depth_ = std::max(depth_, child.depth_ + 1);
         weight_ = weight_ > UINT64_MAX - child.weight_ ? UINT64_MAX : weight_ + child.weight_;
@@ -134,49 +151,63 @@ Value::Value(Type type, State state, Data data) : type_(std::move(type)), state_
 
 Value::Value(Number number) : Value(Type::number(), State::Known, std::move(number)) {}
 Value::Value(std::string text) : Value(Type::string(), State::Known, std::move(text)) {}
-Value Value::boolean(bool value) { return Value(Type::boolean(), State::Known, value); }
-Value Value::null(Type type) { return Value(std::move(type), State::Null); }
-Value Value::unknown(Type type) { return Value(std::move(type), State::Unknown); }
+Value Value::boolean(bool value) {
+    return Value(Type::boolean(), State::Known, value);
+}
+Value Value::null(Type type) {
+    return Value(std::move(type), State::Null);
+}
+Value Value::unknown(Type type) {
+    return Value(std::move(type), State::Unknown);
+}
 
 Value Value::tuple(Sequence elements) {
     std::vector<Type> types;
     types.reserve(elements.size());
     for (const Value& element : elements) types.push_back(element.type());
-    return Value(Type::tuple(std::move(types)), State::Known, std::make_shared<const Sequence>(std::move(elements)));
+    return Value(Type::tuple(std::move(types)), State::Known,
+                 std::make_shared<const Sequence>(std::move(elements)));
 }
 
 Value Value::object(Mapping attributes) {
     std::map<std::string, Type> types;
     for (const auto& [name, value] : attributes) types.emplace_hint(types.end(), name, value.type());
-    return Value(Type::object(std::move(types)), State::Known, std::make_shared<const Mapping>(std::move(attributes)));
+    return Value(Type::object(std::move(types)), State::Known,
+                 std::make_shared<const Mapping>(std::move(attributes)));
 }
 
 Value Value::list(Type element, Sequence elements) {
     for (const Value& value : elements) DROVER_ASSERT(element.is_any() || value.type() == element);
-    return Value(Type::list(std::move(element)), State::Known, std::make_shared<const Sequence>(std::move(elements)));
+    return Value(Type::list(std::move(element)), State::Known,
+                 std::make_shared<const Sequence>(std::move(elements)));
 }
 
 Value Value::set(Type element, Sequence elements) {
     for (const Value& value : elements) DROVER_ASSERT(element.is_any() || value.type() == element);
-    std::sort(elements.begin(), elements.end(), [](const Value& a, const Value& b) { return compare(a, b) < 0; });
+    std::sort(elements.begin(), elements.end(),
+              [](const Value& a, const Value& b) { return compare(a, b) < 0; });
     elements.erase(std::unique(elements.begin(), elements.end()), elements.end());
-    return Value(Type::set(std::move(element)), State::Known, std::make_shared<const Sequence>(std::move(elements)));
+    return Value(Type::set(std::move(element)), State::Known,
+                 std::make_shared<const Sequence>(std::move(elements)));
 }
 
 Value Value::map(Type element, Mapping elements) {
     for (const auto& [name, value] : elements) DROVER_ASSERT(element.is_any() || value.type() == element);
-    return Value(Type::map(std::move(element)), State::Known, std::make_shared<const Mapping>(std::move(elements)));
+    return Value(Type::map(std::move(element)), State::Known,
+                 std::make_shared<const Mapping>(std::move(elements)));
 }
 
 bool Value::is_wholly_known() const {
     if (state_ != State::Known) return state_ == State::Null;
     if (type_.is_sequence()) {
         const Sequence& elements = as_sequence();
-        return std::all_of(elements.begin(), elements.end(), [](const Value& v) { return v.is_wholly_known(); });
+        return std::all_of(elements.begin(), elements.end(),
+                           [](const Value& v) { return v.is_wholly_known(); });
     }
     if (type_.is_mapping()) {
         const Mapping& elements = as_mapping();
-        return std::all_of(elements.begin(), elements.end(), [](const auto& v) { return v.second.is_wholly_known(); });
+        return std::all_of(elements.begin(), elements.end(),
+                           [](const auto& v) { return v.second.is_wholly_known(); });
     }
     return true;
 }
@@ -219,10 +250,14 @@ int Value::compare(const Value& a, const Value& b) {
     if (a.kind() != b.kind()) return a.kind() < b.kind() ? -1 : 1;
     if (!a.has_value()) return 0;
     switch (a.kind()) {
-        case Kind::Any: return 0;
-        case Kind::Bool: return static_cast<int>(a.as_bool()) - static_cast<int>(b.as_bool());
-        case Kind::Number: return Number::compare(a.as_number(), b.as_number());
-        case Kind::String: return a.as_string().compare(b.as_string());
+        case Kind::Any:
+            return 0;
+        case Kind::Bool:
+            return static_cast<int>(a.as_bool()) - static_cast<int>(b.as_bool());
+        case Kind::Number:
+            return Number::compare(a.as_number(), b.as_number());
+        case Kind::String:
+            return a.as_string().compare(b.as_string());
         case Kind::List:
         case Kind::Set:
         case Kind::Tuple: {
@@ -262,10 +297,14 @@ std::string Value::text() const {
         return "{" + out + "}";
     }
     switch (kind()) {
-        case Kind::Bool: return as_bool() ? "true" : "false";
-        case Kind::Number: return as_number().text();
-        case Kind::String: return quote(as_string());
-        default: return "null";
+        case Kind::Bool:
+            return as_bool() ? "true" : "false";
+        case Kind::Number:
+            return as_number().text();
+        case Kind::String:
+            return quote(as_string());
+        default:
+            return "null";
     }
 }
 
@@ -274,19 +313,31 @@ std::string quote(std::string_view text) {
     for (size_t i = 0; i < text.size(); ++i) {
         char c = text[i];
         switch (c) {
-            case '"': out += "\\\""; break;
-            case '\\': out += "\\\\"; break;
-            case '\n': out += "\\n"; break;
-            case '\r': out += "\\r"; break;
-            case '\t': out += "\\t"; break;
+            case '"':
+                out += "\\\"";
+                break;
+            case '\\':
+                out += "\\\\";
+                break;
+            case '\n':
+                out += "\\n";
+                break;
+            case '\r':
+                out += "\\r";
+                break;
+            case '\t':
+                out += "\\t";
+                break;
             case '$':
             case '%':
                 out += c;
                 if (i + 1 < text.size() && text[i + 1] == '{') out += c;
                 break;
             default:
-                if (static_cast<unsigned char>(c) < 0x20) out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-                else out += c;
+                if (static_cast<unsigned char>(c) < 0x20)
+                    out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+                else
+                    out += c;
         }
     }
     return out + "\"";

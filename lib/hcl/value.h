@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Type and Value: the data model of HCL expressions. Both are immutable handles, cheap to copy, safe to share between
-// threads. A Value is known, null or unknown; a null or unknown Value still has a Type.
-// Conversions between types are in convert.h.
+// Type and Value: the data model of HCL expressions. Both are immutable handles, cheap to copy, safe to share
+// between threads. A Value is known, null or unknown; a null or unknown Value still has a Type. Conversions
+// between types are in convert.h.
 #pragma once
 #include <map>
 #include <memory>
@@ -32,15 +32,17 @@ class Type {
 
     Kind kind() const { return kind_; }
     bool is_any() const { return kind_ == Kind::Any; }
-    bool is_primitive() const { return kind_ == Kind::Bool || kind_ == Kind::Number || kind_ == Kind::String; }
+    bool is_primitive() const {
+        return kind_ == Kind::Bool || kind_ == Kind::Number || kind_ == Kind::String;
+    }
     bool is_collection() const { return kind_ == Kind::List || kind_ == Kind::Set || kind_ == Kind::Map; }
     bool is_sequence() const { return kind_ == Kind::List || kind_ == Kind::Set || kind_ == Kind::Tuple; }
     bool is_mapping() const { return kind_ == Kind::Map || kind_ == Kind::Object; }
     bool contains_any() const;  // `any` somewhere inside
 
-    const Type& element() const;                              // of list, set, map
-    const std::map<std::string, Type>& attributes() const;    // of object
-    const std::vector<Type>& elements() const;                // of tuple
+    const Type& element() const;                            // of list, set, map
+    const std::map<std::string, Type>& attributes() const;  // of object
+    const std::vector<Type>& elements() const;              // of tuple
 
     // As a type expression: `list(string)`, `object({a=number})`.
     std::string text() const;
@@ -61,10 +63,10 @@ class Value {
     using Sequence = std::vector<Value>;
     using Mapping = std::map<std::string, Value>;
 
-    Value() = default;  // null of type any
-    Value(Number number);                 // NOLINT: implicit by design
-    Value(std::string text);              // NOLINT
-    static Value boolean(bool value);     // named: a pointer would turn into bool unseen
+    Value() = default;                 // null of type any
+    Value(Number number);              // NOLINT: implicit by design
+    Value(std::string text);           // NOLINT
+    static Value boolean(bool value);  // named: a pointer would turn into bool unseen
     static Value number(int64_t value) { return Value(Number(value)); }
     static Value string(std::string_view text) { return Value(std::string(text)); }
     static Value null(Type type = Type::any());
@@ -96,7 +98,8 @@ class Value {
     // A total order over values of one type (sets are kept in it): numbers by size, strings by bytes.
     static int compare(const Value& a, const Value& b);
 
-    // How much there is in all: nodes plus bytes of strings, what sharing hides included. What evaluation pays for.
+    // How much there is in all: nodes plus bytes of strings, what sharing hides included. What evaluation
+    // pays for.
     uint64_t weight() const { return weight_; }
     uint32_t depth() const { return depth_; }  // of nested collections
 

@@ -70,6 +70,10 @@ std::string written(const GoldenCase& golden, const std::string& output) {
     for (const std::string& argument : golden.arguments) out += " " + argument;
     std::string text = with_newline(output);
     bool fenced = golden.fenced || text.find("\n\n") != std::string::npos || starts_with(text, "\n");
+    if (fenced && !golden.fenced)
+        text += std::string(kFence) + "\n";  // the empty line behind it was the case's own
+    if (fenced && !golden.fenced)
+        return fmt::format("{}\n{}\n{}{}\n{}\n", out, kFence, golden.input, kFence, text);
     if (fenced) return fmt::format("{}\n{}\n{}{}\n{}{}\n", out, kFence, golden.input, kFence, text, kFence);
     return fmt::format("{}\n{}{}\n{}\n", out, golden.input, kDashes, text);
 }
@@ -85,7 +89,10 @@ void run_file(const std::string& path, const GoldenFunction& function, size_t& c
         ++cases;
         std::string output = with_newline(function(part.golden));
         content += written(part.golden, output);
-        if (!rewrite) EXPECT_EQ(part.golden.expected, output) << part.golden.place << ": " << part.golden.command << "\n" << part.golden.input;
+        if (!rewrite)
+            EXPECT_EQ(part.golden.expected, output)
+                << part.golden.place << ": " << part.golden.command << "\n"
+                << part.golden.input;
     }
     while (content.size() > 1 && ends_with(content, "\n\n")) content.pop_back();
     if (rewrite) ASSERT_TRUE(write_file(path, content, 0644));
