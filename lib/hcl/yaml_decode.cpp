@@ -10,20 +10,15 @@
 #include "hcl/function_tables.h"
 #include "hcl/limits.h"
 #include "hcl/scanner.h"
+#include "hcl/yaml_text.h"
 
 namespace drover::hcl {
 
 namespace {
 
-// Thrown and caught in this file only: a parser this recursive reads better without a check behind every
-// call.
-struct YamlError {
-    std::string message;
-};
-
-class YamlReader {
+class YamlReader : YamlText {
  public:
-    explicit YamlReader(std::string_view text) : text_(text) {}
+    explicit YamlReader(std::string_view text) : YamlText(text) {}
 
     Value read_document() {
         if (text_.substr(0, 3) == "\xEF\xBB\xBF") at_ = 3;
@@ -48,58 +43,6 @@ class YamlReader {
     }
 
  private:
-    // --- characters
-    bool done() const { return at_ >= text_.size(); }
-    char peek(size_t ahead = 0) const { return at_ + ahead < text_.size() ? text_[at_ + ahead] : '\0'; }
-    bool blank_at(size_t ahead) const {
-        char c = peek(ahead);
-        return c == ' ' || c == '\t' || c == '\n' || c == '\r' || at_ + ahead >= text_.size();
-    }
-    int column() const {
-        size_t line = text_.rfind('\n', at_ == 0 ? 0 : at_ - 1);
-        if (at_ == 0 || line == std::string_view::npos) return static_cast<int>(at_);
-        return static_cast<int>(at_ - line - 1);
-    }
-    bool at_marker(std::string_view marker) const {
-        return text_.substr(at_, 3) == marker && column() == 0 && blank_at(3);
-    }
-    bool at_end_marker() const { return done() || at_marker("...") || at_marker("---"); }
-
-    [[noreturn]] void fail(const std::string& message) const {
-        auto line = 1 + std::count(text_.begin(),
-                                   text_.begin() + static_cast<ptrdiff_t>(std::min(at_, text_.size())), '\n');
-        throw YamlError{fmt::format("on line {}, column {}: {}", line, column() + 1, message)};
-    }
-
-    void skip_spaces() {
-        while (peek() == ' ' || peek() == '\t') ++at_;
-    }
-    bool at_comment() const {
-        return peek() == '#' &&
-               (at_ == 0 || text_[at_ - 1] == ' ' || text_[at_ - 1] == '\t' || text_[at_ - 1] == '\n');
-    }
-    // Spaces and a comment up to the end of the line; true when nothing else stood there.
-    bool skip_rest_of_line() {
-        skip_spaces();
-        if (at_comment()) {
-            while (!done() && peek() != '\n') ++at_;
-        }
-        if (peek() == '\r' && peek(1) == '\n') ++at_;
-        return done() || peek() == '\n';
-    }
-    void skip_blank() {
-        while (skip_rest_of_line() && !done()) ++at_;
-    }
-
-    struct Deeper {
-        explicit Deeper(YamlReader& r) : reader(r) {
-            if (++reader.depth_ > kNestingMax) reader.fail("nested too deeply");
-        }
-        ~Deeper() { --reader.depth_; }
-        Deeper(const Deeper&) = delete;
-        YamlReader& reader;
-    };
-
     Value paid(Value value) {
         if (value.weight() > kEvaluationCostMax || value.depth() > kValueDepthMax)
             fail("the document is too large once its aliases are followed");
@@ -346,174 +289,6 @@ class YamlReader {
         return std::string(line.substr(0, line.find_last_not_of(" \t\r") + 1));
     }
 
-    Value plain_value(const std::string& text) {
-        if (text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL")
-            return Value::null();
-        if (text == "true" || text == "True" || text == "TRUE") return Value::boolean(true);
-        if (text == "false" || text == "False" || text == "FALSE") return Value::boolean(false);
-        if (text.size() > 2 && text[0] == '0' && (text[1] == 'x' || text[1] == 'o')) {
-            if (auto number = Number::parse_integer(text.substr(2), text[1] == 'x' ? 16 : 8))
-                return Value(*number);
-        }
-        if (std::string_view("0123456789+-.").find(text[0]) != std::string_view::npos) {
-            if (auto number = Number::parse(text)) return Value(*number);
-            std::string word = to_lower_text(text);
-            if (word == ".inf" || word == "+.inf" || word == "-.inf" || word == ".nan")
-                fail("infinity and NaN cannot be represented");
-        }
-        return Value(text);
-    }
-
-    // The line break of a quoted scalar: one becomes a space, more become one less.
-    void fold(std::string& out) {
-        out.erase(out.find_last_not_of(" \t\r") + 1);
-        size_t newlines = 0;
-        while (!done() && (peek() == '\n' || peek() == ' ' || peek() == '\t' || peek() == '\r'))
-            newlines += text_[at_++] == '\n';
-        out += newlines > 1 ? std::string(newlines - 1, '\n') : " ";
-    }
-
-    std::string single_quoted() {
-        std::string out;
-        for (++at_; !done();) {
-            if (peek() == '\'' && peek(1) == '\'') {
-                out += '\'';
-                at_ += 2;
-            } else if (peek() == '\'') {
-                ++at_;
-                return out;
-            } else if (peek() == '\n') {
-                fold(out);
-            } else {
-                out += text_[at_++];
-            }
-        }
-        fail("the quoted text does not end");
-    }
-
-    std::string double_quoted() {
-        std::string out;
-        for (++at_; !done();) {
-            char c = peek();
-            if (c == '"') {
-                ++at_;
-                return out;
-            }
-            if (c == '\n')
-                fold(out);
-            else if (c == '\\')
-                escape(out);
-            else
-                out += text_[at_++];
-        }
-        fail("the quoted text does not end");
-    }
-
-    void escape(std::string& out) {
-        static const std::map<char, std::string> kSimple = {{'0', std::string(1, '\0')},
-                                                            {'a', "\a"},
-                                                            {'b', "\b"},
-                                                            {'t', "\t"},
-                                                            {'\t', "\t"},
-                                                            {'n', "\n"},
-                                                            {'v', "\v"},
-                                                            {'f', "\f"},
-                                                            {'r', "\r"},
-                                                            {'e', "\x1b"},
-                                                            {' ', " "},
-                                                            {'"', "\""},
-                                                            {'/', "/"},
-                                                            {'\\', "\\"},
-                                                            {'N', "\xC2\x85"},
-                                                            {'_', "\xC2\xA0"},
-                                                            {'L', "\xE2\x80\xA8"},
-                                                            {'P', "\xE2\x80\xA9"}};
-        char c = peek(1);
-        if (c == '\n') {  // an escaped line break joins the lines
-            at_ += 2;
-            skip_spaces();
-            return;
-        }
-        auto simple = kSimple.find(c);
-        if (simple != kSimple.end() && at_ + 1 < text_.size()) {
-            out += simple->second;
-            at_ += 2;
-            return;
-        }
-        size_t digits = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
-        std::optional<Number> point =
-            digits ? Number::parse_integer(text_.substr(std::min(at_ + 2, text_.size()), digits), 16)
-                   : std::nullopt;
-        if (!point || point->is_negative() || point->to_uint64().value_or(UINT64_MAX) > 0x10FFFF)
-            fail("this escape sequence is not valid");
-        append_utf8(out, static_cast<uint32_t>(*point->to_uint64()));
-        at_ += 2 + digits;
-    }
-
-    // | and >, with their indentation and chomping marks.
-    Value block_scalar(int parent) {
-        bool folded = text_[at_++] == '>';
-        char chomp = 0;
-        int indent = -1;
-        for (; peek() == '+' || peek() == '-' || (peek() >= '1' && peek() <= '9'); ++at_) {
-            if (peek() == '+' || peek() == '-')
-                chomp = peek();
-            else
-                indent = std::max(parent, 0) + (peek() - '0');
-        }
-        if (!skip_rest_of_line()) fail("unexpected text behind | or >");
-        std::vector<std::string> lines = block_lines(parent, indent);
-        size_t trailing = 0;
-        while (trailing < lines.size() && lines[lines.size() - 1 - trailing].empty()) ++trailing;
-        std::string out;
-        size_t count = lines.size() - trailing;
-        for (size_t i = 0; i < count; ++i) {
-            out += lines[i];
-            bool keeps_break =
-                !folded || i + 1 == count || is_indented(lines[i]) || is_indented(lines[i + 1]);
-            if (lines[i].empty() && folded && i + 1 < count) {
-                out += '\n';
-            } else if (keeps_break) {
-                if (i + 1 < count) out += '\n';
-            } else if (!lines[i + 1].empty()) {
-                out += ' ';
-            }
-        }
-        if (chomp == '+')
-            out += std::string(trailing + (count > 0 ? 1 : 0), '\n');
-        else if (chomp != '-' && count > 0)
-            out += '\n';
-        return Value(std::move(out));
-    }
-    static bool is_indented(const std::string& line) {
-        return !line.empty() && (line[0] == ' ' || line[0] == '\t');
-    }
-
-    std::vector<std::string> block_lines(int parent, int indent) {
-        std::vector<std::string> lines;
-        while (!done()) {
-            size_t start = at_ + 1;  // behind the newline the cursor stands on
-            size_t end = std::min(text_.find('\n', start), text_.size());
-            if (start >= text_.size()) {
-                at_ = text_.size();
-                break;
-            }
-            std::string_view line = text_.substr(start, end - start);
-            if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
-            size_t spaces = std::min(line.find_first_not_of(' '), line.size());
-            bool empty = spaces == line.size();
-            if (!empty) {
-                if (indent < 0) indent = static_cast<int>(spaces);
-                bool marker = spaces == 0 && (line.substr(0, 3) == "---" || line.substr(0, 3) == "...");
-                if (static_cast<int>(spaces) < indent || indent <= parent || marker) break;
-            }
-            auto cut = static_cast<size_t>(std::max(indent, 0));
-            lines.emplace_back(line.size() > cut ? line.substr(cut) : "");
-            at_ = end;
-        }
-        return lines;
-    }
-
     // --- flow
     Value flow_node() {
         Deeper deeper(*this);
@@ -603,9 +378,6 @@ class YamlReader {
         return Value::object(std::move(out));
     }
 
-    std::string_view text_;
-    size_t at_ = 0;
-    uint32_t depth_ = 0;
     bool merge_key_ = false;
     std::map<std::string, Value> anchors_;
 };
