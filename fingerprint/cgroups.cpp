@@ -7,9 +7,14 @@ namespace drover::fingerprint {
 
 Status detect_cgroup(const Input&, model::Node& node) {
     switch (cgroup::mounted().version) {
-        case cgroup::Version::V1: set_attribute(node, "os.cgroups.version", "1"); break;
-        case cgroup::Version::V2: set_attribute(node, "os.cgroups.version", "2"); break;
-        case cgroup::Version::None: break;
+        case cgroup::Version::V1:
+            set_attribute(node, "os.cgroups.version", "1");
+            break;
+        case cgroup::Version::V2:
+            set_attribute(node, "os.cgroups.version", "2");
+            break;
+        case cgroup::Version::None:
+            break;
     }
     return {};
 }

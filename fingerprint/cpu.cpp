@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cores, sockets, NUMA nodes and their distances by hwloc; speeds by sysfs and /proc/cpuinfo; what of it may be given away
-// by the configuration and the machine's cpuset.
+// Cores, sockets, NUMA nodes and their distances by hwloc; speeds by sysfs and /proc/cpuinfo; what of it may
+// be given away by the configuration and the machine's cpuset.
 #include <hwloc.h>
 #include <sys/utsname.h>
 
@@ -32,12 +32,15 @@ struct Machine {
 
 class Topology {
  public:
-    // IO devices are not wanted here, and the components that look for GPUs load half a desktop: they stay out.
+    // IO devices are not wanted here, and the components that look for GPUs load half a desktop: they stay
+    // out.
     static Result<std::unique_ptr<Topology>> load() {
         std::unique_ptr<Topology> out(new Topology);
-        if (hwloc_topology_init(&out->topology_) != 0) return make_error(Code::Internal, "hwloc_topology_init failed");
+        if (hwloc_topology_init(&out->topology_) != 0)
+            return make_error(Code::Internal, "hwloc_topology_init failed");
         for (const char* component : {"gl", "opencl", "cuda", "nvml", "rsmi", "levelzero", "pci"}) {
-            hwloc_topology_set_components(out->topology_, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, component);
+            hwloc_topology_set_components(out->topology_, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST,
+                                          component);
         }
         hwloc_topology_set_flags(out->topology_, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED);
         if (hwloc_topology_load(out->topology_) != 0) return Error::from_errno("hwloc_topology_load");
@@ -57,14 +60,17 @@ class Topology {
             core.id = pu->os_index;
             core.allowed = hwloc_bitmap_isset(allowed, pu->os_index) != 0;
             if (const auto package = hwloc_get_ancestor_obj_by_type(topology_, HWLOC_OBJ_PACKAGE, pu)) {
-                core.socket = package->os_index == HWLOC_UNKNOWN_INDEX ? package->logical_index : package->os_index;
+                core.socket =
+                    package->os_index == HWLOC_UNKNOWN_INDEX ? package->logical_index : package->os_index;
             }
             const int numa = pu->nodeset ? hwloc_bitmap_first(pu->nodeset) : -1;
             core.numa = numa < 0 ? 0 : static_cast<uint32_t>(numa);
             out.cores.push_back(core);
         }
-        std::sort(out.cores.begin(), out.cores.end(), [](const Core& a, const Core& b) { return a.id < b.id; });
-        for (hwloc_obj_t node = nullptr; (node = hwloc_get_next_obj_by_type(topology_, HWLOC_OBJ_NUMANODE, node));) {
+        std::sort(out.cores.begin(), out.cores.end(),
+                  [](const Core& a, const Core& b) { return a.id < b.id; });
+        for (hwloc_obj_t node = nullptr;
+             (node = hwloc_get_next_obj_by_type(topology_, HWLOC_OBJ_NUMANODE, node));) {
             out.numa_nodes.push_back(node->os_index);
         }
         std::sort(out.numa_nodes.begin(), out.numa_nodes.end());
@@ -82,7 +88,8 @@ class Topology {
         for (int kind = 0; kind + 1 < kinds; ++kind) {
             int efficiency = -1;
             const auto set = hwloc_bitmap_alloc();
-            if (hwloc_cpukinds_get_info(topology_, static_cast<unsigned>(kind), set, &efficiency, nullptr, nullptr, 0) == 0 &&
+            if (hwloc_cpukinds_get_info(topology_, static_cast<unsigned>(kind), set, &efficiency, nullptr,
+                                        nullptr, 0) == 0 &&
                 efficiency >= 0) {
                 for (auto& core : out->cores) {
                     if (hwloc_bitmap_isset(set, core.id)) core.efficient = true;
@@ -95,7 +102,8 @@ class Topology {
     void read_distances(Machine* out) const {
         unsigned count = 1;
         hwloc_distances_s* latency = nullptr;
-        if (hwloc_distances_get_by_type(topology_, HWLOC_OBJ_NUMANODE, &count, &latency, HWLOC_DISTANCES_KIND_MEANS_LATENCY, 0) != 0 ||
+        if (hwloc_distances_get_by_type(topology_, HWLOC_OBJ_NUMANODE, &count, &latency,
+                                        HWLOC_DISTANCES_KIND_MEANS_LATENCY, 0) != 0 ||
             count == 0) {
             return;
         }
@@ -137,7 +145,8 @@ void read_speeds(const Input& input, double cpuinfo_mhz, Machine* machine) {
         core.base_mhz = parse_uint(read_line(input, dir + "base_frequency")).value_or(0) / 1000;
         core.max_mhz = parse_uint(read_line(input, dir + "cpuinfo_max_freq")).value_or(0) / 1000;
         if (core.mhz() == 0) core.base_mhz = static_cast<uint64_t>(std::llround(cpuinfo_mhz));
-        if (core.mhz() == 0) core.base_mhz = 1000;  // neither tells (some ARM machines): better than no capacity at all
+        if (core.mhz() == 0)
+            core.base_mhz = 1000;  // neither tells (some ARM machines): better than no capacity at all
     }
 }
 
@@ -160,13 +169,17 @@ Status disable_cores(const Input& input, model::NodeTopology* topology) {
     DROVER_TRY(const auto reserved, list("reserved: cores", client.reserved().cores()));
     std::set<uint64_t> known;
     for (const auto& core : topology->cores()) known.insert(core.id());
-    for (const auto& [key, ids] : {std::pair("reservable_cores", reservable), std::pair("reserved: cores", reserved)}) {
+    for (const auto& [key, ids] :
+         {std::pair("reservable_cores", reservable), std::pair("reserved: cores", reserved)}) {
         for (uint64_t id : ids) {
-            if (known.count(id) == 0) return make_error(Code::InvalidArgument, "client: {}: there is no core {} on this machine", key, id);
+            if (known.count(id) == 0)
+                return make_error(Code::InvalidArgument, "client: {}: there is no core {} on this machine",
+                                  key, id);
         }
     }
     for (auto& core : *topology->mutable_cores()) {
-        if ((!reservable.empty() && reservable.count(core.id()) == 0) || reserved.count(core.id()) != 0) core.set_disable(true);
+        if ((!reservable.empty() && reservable.count(core.id()) == 0) || reserved.count(core.id()) != 0)
+            core.set_disable(true);
     }
     return {};
 }
@@ -195,7 +208,8 @@ void describe_numa(const Machine& machine, model::Node& node) {
     set_attribute(node, "numa.node.count", std::to_string(std::max<size_t>(machine.numa_nodes.size(), 1)));
     std::map<uint32_t, std::vector<uint32_t>> by_node;
     for (const auto& core : machine.cores) by_node[core.numa].push_back(core.id);
-    for (const auto& [id, cores] : by_node) set_attribute(node, fmt::format("numa.node{}.cores", id), format_id_list(cores));
+    for (const auto& [id, cores] : by_node)
+        set_attribute(node, fmt::format("numa.node{}.cores", id), format_id_list(cores));
 }
 
 void describe_speeds(const Machine& machine, model::Node& node) {
@@ -206,7 +220,8 @@ void describe_speeds(const Machine& machine, model::Node& node) {
         mhz = std::max(mhz, core.mhz());
     }
     set_attribute(node, "cpu.numcores", std::to_string(machine.cores.size()));
-    if (kinds.size() == 1) return set_attribute(node, "cpu.frequency", std::to_string(kinds.begin()->second.second));
+    if (kinds.size() == 1)
+        return set_attribute(node, "cpu.frequency", std::to_string(kinds.begin()->second.second));
     for (const auto& [efficient, found] : kinds) {
         const char* grade = efficient ? "efficiency" : "performance";
         set_attribute(node, fmt::format("cpu.numcores.{}", grade), std::to_string(found.first));
@@ -243,7 +258,8 @@ Status detect_cpu(const Input& input, model::Node& node) {
         cpu->add_reservable_cpu_cores(static_cast<uint32_t>(topology->cores(i).id()));
     }
     if (client.cpu_total_compute() < 0) {
-        return make_error(Code::InvalidArgument, "client: cpu_total_compute is {}, expected 0 or more", client.cpu_total_compute());
+        return make_error(Code::InvalidArgument, "client: cpu_total_compute is {}, expected 0 or more",
+                          client.cpu_total_compute());
     }
     if (client.cpu_total_compute() > 0) total = usable = static_cast<uint64_t>(client.cpu_total_compute());
     topology->set_override_total_compute(static_cast<uint64_t>(client.cpu_total_compute()));

@@ -23,7 +23,8 @@ Result<std::vector<uint32_t>> parse_id_list(std::string_view text) {
         const auto first = parse_uint(trim(part.substr(0, dash)));
         const auto last = dash == std::string::npos ? first : parse_uint(trim(part.substr(dash + 1)));
         if (!first || !last || *first > *last || *last > kIdMax) {
-            return make_error(Code::InvalidArgument, "\"{}\" is no range of ids (expected for example \"0-3,7\")", part);
+            return make_error(Code::InvalidArgument,
+                              "\"{}\" is no range of ids (expected for example \"0-3,7\")", part);
         }
         for (uint64_t id = *first; id <= *last; ++id) ids.insert(static_cast<uint32_t>(id));
     }

@@ -18,8 +18,8 @@ struct Input {
     std::string root;  // before /proc, /sys and /etc: empty, or a test's tree
 };
 
-// Adds what it finds to the node. InvalidArgument: the configuration is wrong, the agent must not start. Any other error
-// is logged by fingerprint.cpp, and the next detector runs.
+// Adds what it finds to the node. InvalidArgument: the configuration is wrong, the agent must not start. Any
+// other error is logged by fingerprint.cpp, and the next detector runs.
 struct Detector {
     std::string_view name;  // for fingerprint.allowlist and .denylist
     Status (*run)(const Input&, model::Node&);

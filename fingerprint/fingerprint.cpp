@@ -44,7 +44,9 @@ Status apply_reserved(const Input& input, model::Node& node) {
     const std::pair<const char*, int64_t> amounts[] = {
         {"cpu", reserved.cpu()}, {"memory", reserved.memory()}, {"disk", reserved.disk()}};
     for (const auto& [what, amount] : amounts) {
-        if (amount < 0) return make_error(Code::InvalidArgument, "client: reserved {} is {}, expected 0 or more", what, amount);
+        if (amount < 0)
+            return make_error(Code::InvalidArgument, "client: reserved {} is {}, expected 0 or more", what,
+                              amount);
     }
     out->mutable_cpu()->set_cpu_shares(static_cast<uint64_t>(reserved.cpu()));
     out->mutable_memory()->set_memory_mb(static_cast<uint64_t>(reserved.memory()));
@@ -123,7 +125,8 @@ std::string computed_class(const model::Node& node) {
     return fmt::format("v1:{}", hash.value());
 }
 
-Result<std::shared_ptr<const model::Node>> node_from(const agentconfig::AgentConfig& config, const std::string& data_dir) {
+Result<std::shared_ptr<const model::Node>> node_from(const agentconfig::AgentConfig& config,
+                                                     const std::string& data_dir) {
     const Input input{config, data_dir, ""};
     auto node = std::make_shared<model::Node>();
     DROVER_CHECK(apply_reserved(input, *node));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The real machine's fingerprint against what the kernel says, detectors over prepared trees, and wrong configurations.
+// The real machine's fingerprint against what the kernel says, detectors over prepared trees, and wrong
+// configurations.
 #include "fingerprint/fingerprint.h"
 
 #include <gtest/gtest.h>
@@ -47,7 +48,8 @@ TEST(Fingerprint, OfThisMachineIsTrueAndQuick) {
     EXPECT_EQ(resources.processors().topology().cores_size(), static_cast<int>(cores));
     EXPECT_GT(resources.cpu().cpu_shares(), 100 * static_cast<int64_t>(cores));
     const int64_t pages = ::sysconf(_SC_PHYS_PAGES), page = ::sysconf(_SC_PAGESIZE);
-    EXPECT_NEAR(static_cast<double>(resources.memory().memory_mb()), static_cast<double>(pages * page >> 20), 16.0);
+    EXPECT_NEAR(static_cast<double>(resources.memory().memory_mb()), static_cast<double>(pages * page >> 20),
+                16.0);
     EXPECT_GT(resources.disk().disk_mb(), 0);
     ASSERT_GE(resources.networks_size(), 1);
     EXPECT_EQ(resources.networks(0).cidr(), "127.0.0.1/32");
@@ -94,7 +96,8 @@ TEST(Fingerprint, WrongConfigurationIsRefusedByName) {
         {[](auto* c) { c->set_memory_total_mb(-5); }, "memory_total_mb is -5"},
         {[](auto* c) { c->set_network_interface("nope0"); }, "network_interface \"nope0\" does not exist"},
         {[](auto* c) { c->set_preferred_address_family("ipx"); }, "preferred_address_family is \"ipx\""},
-        {[](auto* c) { c->add_host_network()->set_name("a"); }, "host_network \"a\" needs a cidr or an interface"},
+        {[](auto* c) { c->add_host_network()->set_name("a"); },
+         "host_network \"a\" needs a cidr or an interface"},
         {[](auto* c) {
              c->add_host_network()->set_name("a");
              c->mutable_host_network(0)->set_cidr("10.0.0.0/33");
@@ -169,7 +172,8 @@ TEST(Fingerprint, DetectorsReadPreparedTrees) {
 TEST(Fingerprint, IdLists) {
     EXPECT_EQ(*parse_id_list("7,0-3, 2"), (std::vector<uint32_t>{0, 1, 2, 3, 7}));
     EXPECT_TRUE(parse_id_list("")->empty());
-    for (const char* bad : {"x", "1-", "-1", "3-1", "1,,2", "99999999999", "0-70000"}) EXPECT_FALSE(parse_id_list(bad)) << bad;
+    for (const char* bad : {"x", "1-", "-1", "3-1", "1,,2", "99999999999", "0-70000"})
+        EXPECT_FALSE(parse_id_list(bad)) << bad;
     EXPECT_EQ(format_id_list({0, 1, 2, 5, 7, 8}), "0-2,5,7-8");
     EXPECT_EQ(format_id_list({}), "");
 }

@@ -15,7 +15,8 @@ std::string os_release(const std::string& text, std::string_view key) {
         const auto equals = line.find('=');
         if (equals == std::string::npos || trim(std::string_view(line).substr(0, equals)) != key) continue;
         std::string_view value = trim(std::string_view(line).substr(equals + 1));
-        if (value.size() >= 2 && (value.front() == '"' || value.front() == '\'') && value.back() == value.front()) {
+        if (value.size() >= 2 && (value.front() == '"' || value.front() == '\'') &&
+            value.back() == value.front()) {
             value = value.substr(1, value.size() - 2);
         }
         return std::string(value);
@@ -29,8 +30,8 @@ std::string host_id(const Input& input) {
     if (is_uuid(product)) return product;
     const std::string machine = to_lower(read_line(input, "/etc/machine-id"));
     if (machine.size() == 32) {
-        const std::string id = fmt::format("{}-{}-{}-{}-{}", machine.substr(0, 8), machine.substr(8, 4), machine.substr(12, 4),
-                                           machine.substr(16, 4), machine.substr(20));
+        const std::string id = fmt::format("{}-{}-{}-{}-{}", machine.substr(0, 8), machine.substr(8, 4),
+                                           machine.substr(12, 4), machine.substr(16, 4), machine.substr(20));
         if (is_uuid(id)) return id;
     }
     return to_lower(read_line(input, "/proc/sys/kernel/random/boot_id"));
@@ -53,7 +54,8 @@ Status detect_host(const Input& input, model::Node& node) {
     }
     set_attribute(node, "os.name", name.empty() ? "linux" : name);
     set_attribute(node, "os.version", version);
-    if (const std::string build = os_release(release, "BUILD_ID"); !build.empty()) set_attribute(node, "os.build", build);
+    if (const std::string build = os_release(release, "BUILD_ID"); !build.empty())
+        set_attribute(node, "os.build", build);
     set_attribute(node, "unique.hostname", system.nodename);
     if (const std::string id = host_id(input); !id.empty()) set_attribute(node, "unique.host_id", id);
     return {};

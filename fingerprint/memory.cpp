@@ -8,7 +8,8 @@ namespace drover::fingerprint {
 Status detect_memory(const Input& input, model::Node& node) {
     const int64_t configured_mb = input.config.client().memory_total_mb();
     if (configured_mb < 0) {
-        return make_error(Code::InvalidArgument, "client: memory_total_mb is {}, expected 0 or more", configured_mb);
+        return make_error(Code::InvalidArgument, "client: memory_total_mb is {}, expected 0 or more",
+                          configured_mb);
     }
     int64_t bytes = configured_mb << 20;
     if (configured_mb == 0) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The interface that tasks' ports are on (the default route's, or the configured one), its addresses and speed, and the
-// host_network blocks as aliases of addresses. Only the "host" mode is announced: bridges and CNI are not offered.
+// The interface that tasks' ports are on (the default route's, or the configured one), its addresses and
+// speed, and the host_network blocks as aliases of addresses. Only the "host" mode is announced: bridges and
+// CNI are not offered.
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <net/if.h>
@@ -54,7 +55,8 @@ Result<std::vector<Interface>> read_interfaces() {
     if (::getifaddrs(&all) != 0) return Error::from_errno("getifaddrs");
     std::vector<Interface> out;
     for (const ifaddrs* entry = all; entry; entry = entry->ifa_next) {
-        auto it = std::find_if(out.begin(), out.end(), [&](const auto& i) { return i.name == entry->ifa_name; });
+        auto it =
+            std::find_if(out.begin(), out.end(), [&](const auto& i) { return i.name == entry->ifa_name; });
         if (it == out.end()) it = out.insert(out.end(), Interface{entry->ifa_name, "", false, {}});
         it->up = (entry->ifa_flags & IFF_UP) != 0;
         if (!entry->ifa_addr) continue;
@@ -62,7 +64,8 @@ Result<std::vector<Interface>> read_interfaces() {
             const auto* link = reinterpret_cast<const sockaddr_ll*>(entry->ifa_addr);
             if (link->sll_halen == 6 && (entry->ifa_flags & IFF_LOOPBACK) == 0) {
                 const auto* a = link->sll_addr;
-                it->mac = fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", a[0], a[1], a[2], a[3], a[4], a[5]);
+                it->mac = fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", a[0], a[1], a[2], a[3],
+                                      a[4], a[5]);
             }
         } else if (auto address = address_of(entry->ifa_addr)) {
             it->addresses.push_back(std::move(*address));
@@ -86,7 +89,9 @@ std::string default_interface(const Input& input) {
     for (const auto& line : split(read_line(input, "/proc/net/ipv6_route"), '\n')) {
         std::vector<std::string> fields = split(line, ' ');
         std::erase_if(fields, [](const auto& f) { return f.empty(); });
-        if (fields.size() >= 10 && fields[0] == std::string(32, '0') && fields[1] == "00" && fields[9] != "lo") return fields[9];
+        if (fields.size() >= 10 && fields[0] == std::string(32, '0') && fields[1] == "00" &&
+            fields[9] != "lo")
+            return fields[9];
     }
     return "";
 }
@@ -114,11 +119,13 @@ Result<Prefix> parse_cidr(const std::string& text) {
         out.bytes.resize(4);
         bits_max = 32;
     } else if (::inet_pton(AF_INET6, ip.c_str(), out.bytes.data()) != 1) {
-        return make_error(Code::InvalidArgument, "\"{}\" is no CIDR (expected for example \"10.0.0.0/8\")", text);
+        return make_error(Code::InvalidArgument, "\"{}\" is no CIDR (expected for example \"10.0.0.0/8\")",
+                          text);
     }
     const auto bits = slash == std::string::npos ? std::nullopt : parse_uint(text.substr(slash + 1));
     if (!bits || *bits > bits_max) {
-        return make_error(Code::InvalidArgument, "\"{}\" is no CIDR (expected for example \"10.0.0.0/8\")", text);
+        return make_error(Code::InvalidArgument, "\"{}\" is no CIDR (expected for example \"10.0.0.0/8\")",
+                          text);
     }
     out.bits = *bits;
     return out;
@@ -146,7 +153,8 @@ Result<std::vector<HostNetwork>> read_host_networks(const Input& input, model::N
             if (!cidr) return std::move(cidr).error().context(where);
             network.cidr = *cidr;
         }
-        if (auto ports = parse_id_list(block.reserved_ports()); !ports) return std::move(ports).error().context(where + ": reserved_ports");
+        if (auto ports = parse_id_list(block.reserved_ports()); !ports)
+            return std::move(ports).error().context(where + ": reserved_ports");
         auto& info = (*node.mutable_host_networks())[block.name()];
         info.set_name(block.name());
         info.set_cidr(block.cidr());
@@ -160,11 +168,13 @@ Result<std::vector<HostNetwork>> read_host_networks(const Input& input, model::N
 int64_t speed_of(const Input& input, const std::string& interface) {
     constexpr int64_t kDefaultMbits = 1000;
     if (input.config.client().network_speed() > 0) return input.config.client().network_speed();
-    const int64_t mbits = parse_int(read_line(input, fmt::format("/sys/class/net/{}/speed", interface))).value_or(-1);
+    const int64_t mbits =
+        parse_int(read_line(input, fmt::format("/sys/class/net/{}/speed", interface))).value_or(-1);
     return mbits > 0 ? mbits : kDefaultMbits;
 }
 
-void add_alias(model::NodeNetworkResource* to, const Address& address, const std::string& alias, const std::string& reserved) {
+void add_alias(model::NodeNetworkResource* to, const Address& address, const std::string& alias,
+               const std::string& reserved) {
     auto* out = to->add_addresses();
     out->set_family(address.family);
     out->set_alias(alias);
@@ -180,7 +190,8 @@ Status detect_network(const Input& input, model::Node& node) {
     const std::string configured = input.config.client().network_interface();
     std::string name = configured.empty() ? default_interface(input) : configured;
     if (name.empty()) name = "lo";  // no route anywhere: tasks can still talk on this machine
-    const auto device = std::find_if(interfaces.begin(), interfaces.end(), [&](const auto& i) { return i.name == name; });
+    const auto device =
+        std::find_if(interfaces.begin(), interfaces.end(), [&](const auto& i) { return i.name == name; });
     if (device == interfaces.end()) {
         const auto code = configured.empty() ? Code::NotFound : Code::InvalidArgument;
         return make_error(code, "client: network_interface \"{}\" does not exist on this machine", name);
@@ -194,7 +205,8 @@ Status detect_network(const Input& input, model::Node& node) {
     if (own.empty()) own = device->addresses;
     const std::string preferred = input.config.client().preferred_address_family();
     if (!preferred.empty() && preferred != "ipv4" && preferred != "ipv6") {
-        return make_error(Code::InvalidArgument, "client: preferred_address_family is \"{}\", expected ipv4 or ipv6", preferred);
+        return make_error(Code::InvalidArgument,
+                          "client: preferred_address_family is \"{}\", expected ipv4 or ipv6", preferred);
     }
     std::stable_sort(own.begin(), own.end(), [&](const Address& a, const Address& b) {
         const std::string first = preferred.empty() ? "ipv4" : preferred;
@@ -222,7 +234,8 @@ Status detect_network(const Input& input, model::Node& node) {
         }
         for (const auto& address : interface.addresses) {
             for (const auto& network : host_networks) {
-                if (network.matches(interface, address)) add_alias(&out, address, network.name, network.reserved_ports);
+                if (network.matches(interface, address))
+                    add_alias(&out, address, network.name, network.reserved_ports);
             }
         }
         if (out.addresses_size() != 0) *node.mutable_node_resources()->add_node_networks() = std::move(out);

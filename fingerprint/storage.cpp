@@ -11,7 +11,8 @@ namespace {
 
 // The nearest directory that exists: alloc_dir may not have been made yet.
 std::string existing_parent(std::string path) {
-    while (!path.empty() && !path_exists(path)) path.resize(path.rfind('/') == std::string::npos ? 0 : path.rfind('/'));
+    while (!path.empty() && !path_exists(path))
+        path.resize(path.rfind('/') == std::string::npos ? 0 : path.rfind('/'));
     return path.empty() ? "/" : path;
 }
 
@@ -32,9 +33,11 @@ std::string volume_of(const Input& input, const std::string& path) {
 
 Status detect_storage(const Input& input, model::Node& node) {
     const auto& client = input.config.client();
-    const std::pair<const char*, int64_t> amounts[] = {{"disk_total_mb", client.disk_total_mb()}, {"disk_free_mb", client.disk_free_mb()}};
+    const std::pair<const char*, int64_t> amounts[] = {{"disk_total_mb", client.disk_total_mb()},
+                                                       {"disk_free_mb", client.disk_free_mb()}};
     for (const auto& [key, amount] : amounts) {
-        if (amount < 0) return make_error(Code::InvalidArgument, "client: {} is {}, expected 0 or more", key, amount);
+        if (amount < 0)
+            return make_error(Code::InvalidArgument, "client: {} is {}, expected 0 or more", key, amount);
     }
     const std::string dir = existing_parent(client.alloc_dir().empty() ? input.data_dir : client.alloc_dir());
     struct statvfs info {};

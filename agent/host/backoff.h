@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Exponential backoff with jitter: pure, the random number comes in. Used for relaunches and for streams that end.
+// Exponential backoff with jitter: pure, the random number comes in. Used for relaunches and for streams that
+// end.
 #pragma once
 #include <algorithm>
 #include <cstdint>

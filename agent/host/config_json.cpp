@@ -15,9 +15,12 @@ void write_text(std::string_view text, std::string* out) {
     *out += '"';
     for (char c : text) {
         const auto byte = static_cast<unsigned char>(c);
-        if (c == '"' || c == '\\') (*out += '\\') += c;
-        else if (byte < 0x20) *out += fmt::format("\\u{:04x}", byte);
-        else *out += c;
+        if (c == '"' || c == '\\')
+            (*out += '\\') += c;
+        else if (byte < 0x20)
+            *out += fmt::format("\\u{:04x}", byte);
+        else
+            *out += c;
     }
     *out += '"';
 }
@@ -25,12 +28,18 @@ void write_text(std::string_view text, std::string* out) {
 Status write_map(const model::MapValue& map, size_t depth, std::string* out);
 
 Status write_value(const model::Value& value, size_t depth, std::string* out) {
-    if (depth > kTaskConfigDepthMax) return make_error(Code::InvalidArgument, "nested deeper than {}", kTaskConfigDepthMax);
+    if (depth > kTaskConfigDepthMax)
+        return make_error(Code::InvalidArgument, "nested deeper than {}", kTaskConfigDepthMax);
     switch (value.kind_case()) {
-        case model::Value::kBoolValue: *out += value.bool_value() ? "true" : "false"; return {};
-        case model::Value::kIntValue: *out += std::to_string(value.int_value()); return {};
+        case model::Value::kBoolValue:
+            *out += value.bool_value() ? "true" : "false";
+            return {};
+        case model::Value::kIntValue:
+            *out += std::to_string(value.int_value());
+            return {};
         case model::Value::kDoubleValue:
-            if (!std::isfinite(value.double_value())) return make_error(Code::InvalidArgument, "a number that is not finite");
+            if (!std::isfinite(value.double_value()))
+                return make_error(Code::InvalidArgument, "a number that is not finite");
             *out += fmt::format("{}", value.double_value());
             return {};
         case model::Value::kNumberText:
@@ -39,7 +48,9 @@ Status write_value(const model::Value& value, size_t depth, std::string* out) {
             }
             *out += value.number_text();
             return {};
-        case model::Value::kStringValue: write_text(value.string_value(), out); return {};
+        case model::Value::kStringValue:
+            write_text(value.string_value(), out);
+            return {};
         case model::Value::kListValue: {
             *out += '[';
             bool first = true;
@@ -50,9 +61,12 @@ Status write_value(const model::Value& value, size_t depth, std::string* out) {
             *out += ']';
             return {};
         }
-        case model::Value::kMapValue: return write_map(value.map_value(), depth + 1, out);
+        case model::Value::kMapValue:
+            return write_map(value.map_value(), depth + 1, out);
         case model::Value::kNullValue:
-        case model::Value::KIND_NOT_SET: *out += "null"; return {};
+        case model::Value::KIND_NOT_SET:
+            *out += "null";
+            return {};
     }
     return {};
 }

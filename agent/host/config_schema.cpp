@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// hclspec: schema messages of a foreign process -> a checked tree -> values of a config. The rules of each kind are in
-// docs of the plugin SDK (drover/hclspec.h); the error texts are what Nomad's users know.
+// hclspec: schema messages of a foreign process -> a checked tree -> values of a config. The rules of each
+// kind are in docs of the plugin SDK (drover/hclspec.h); the error texts are what Nomad's users know.
 #include "agent/host/config_schema.h"
 
 #include <vector>
@@ -18,17 +18,28 @@ namespace drover::agent {
 namespace spec = hashicorp::nomad::plugins::shared::hclspec;
 
 struct ConfigSchema::Node {
-    enum class Kind { Object, Array, Attr, Block, BlockAttrs, BlockList, BlockSet, BlockMap, Default, Literal };
+    enum class Kind {
+        Object,
+        Array,
+        Attr,
+        Block,
+        BlockAttrs,
+        BlockList,
+        BlockSet,
+        BlockMap,
+        Default,
+        Literal
+    };
     Kind kind = Kind::Literal;
     std::string name;
     bool required = false;
-    hcl::Type type;                    // Attr, BlockAttrs
+    hcl::Type type;  // Attr, BlockAttrs
     uint64_t min_items = 0;
-    uint64_t max_items = 0;            // 0: no limit
-    std::vector<std::string> labels;   // BlockMap
+    uint64_t max_items = 0;           // 0: no limit
+    std::vector<std::string> labels;  // BlockMap
     hcl::Value literal;
     std::map<std::string, Node> attributes;  // Object
-    std::vector<Node> children;        // Array; Default: primary, default; blocks: nested
+    std::vector<Node> children;              // Array; Default: primary, default; blocks: nested
 };
 
 namespace {
@@ -46,14 +57,17 @@ const hcl::Functions& functions() {
 class Compiler {
  public:
     // `where` is the path for messages; `implied` the key in an enclosing object, if any.
-    Result<Node> compile(const spec::Spec& in, const std::string& where, const std::string& implied, size_t depth) {
-        if (depth > kTaskConfigDepthMax) return wrong(where, fmt::format("nested deeper than {}", kTaskConfigDepthMax));
+    Result<Node> compile(const spec::Spec& in, const std::string& where, const std::string& implied,
+                         size_t depth) {
+        if (depth > kTaskConfigDepthMax)
+            return wrong(where, fmt::format("nested deeper than {}", kTaskConfigDepthMax));
         Node node;
         switch (in.block_case()) {
             case spec::Spec::kObject: {
                 node.kind = Kind::Object;
                 for (const auto& [key, child] : in.object().attributes()) {
-                    DROVER_TRY(auto made, compile(child, where.empty() ? key : where + "." + key, key, depth + 1));
+                    DROVER_TRY(auto made,
+                               compile(child, where.empty() ? key : where + "." + key, key, depth + 1));
                     node.attributes.emplace(key, std::move(made));
                 }
                 return node;
@@ -97,23 +111,28 @@ class Compiler {
             case spec::Spec::kBlockMap: {
                 node.kind = Kind::BlockMap;
                 node.labels.assign(in.block_map().labels().begin(), in.block_map().labels().end());
-                if (node.labels.empty()) return wrong(where, "Invalid block label name list: a block_map needs a label");
+                if (node.labels.empty())
+                    return wrong(where, "Invalid block label name list: a block_map needs a label");
                 return block(std::move(node), in.block_map(), "block_map", where, implied, depth);
             }
-            case spec::Spec::kDefault: return defaulted(in.default_(), where, depth);
-            case spec::Spec::kLiteral: return literal(in.literal(), where);
-            case spec::Spec::BLOCK_NOT_SET: return wrong(where, "Invalid spec block: a spec of no kind");
+            case spec::Spec::kDefault:
+                return defaulted(in.default_(), where, depth);
+            case spec::Spec::kLiteral:
+                return literal(in.literal(), where);
+            case spec::Spec::BLOCK_NOT_SET:
+                return wrong(where, "Invalid spec block: a spec of no kind");
         }
         return wrong(where, "Invalid spec block: a spec of an unknown kind");
     }
 
  private:
     static Error wrong(const std::string& where, std::string_view what) {
-        return make_error(Code::InvalidArgument, "{}{}{}", where.empty() ? "" : "in ", where.empty() ? "" : where + ": ", what);
+        return make_error(Code::InvalidArgument, "{}{}{}", where.empty() ? "" : "in ",
+                          where.empty() ? "" : where + ": ", what);
     }
 
-    static Result<std::string> named(const std::string& own, const std::string& implied, const std::string& where,
-                                     std::string_view what) {
+    static Result<std::string> named(const std::string& own, const std::string& implied,
+                                     const std::string& where, std::string_view what) {
         if (!own.empty()) return own;
         if (!implied.empty()) return implied;
         return wrong(where, fmt::format("Missing name in {} spec", what));
@@ -135,14 +154,17 @@ class Compiler {
     Result<Node> block(Node node, const Message& in, std::string_view what, const std::string& where,
                        const std::string& implied, size_t depth) {
         DROVER_TRY(node.name, named(in.name(), implied, where, what));
-        if (!in.has_nested()) return wrong(where, fmt::format("Missing spec block: the {} \"{}\" has no nested spec", what, node.name));
+        if (!in.has_nested())
+            return wrong(
+                where, fmt::format("Missing spec block: the {} \"{}\" has no nested spec", what, node.name));
         DROVER_TRY(auto nested, compile(in.nested(), where + ".nested", "", depth + 1));
         node.children.push_back(std::move(nested));
         return node;
     }
 
     Result<Node> defaulted(const spec::Default& in, const std::string& where, size_t depth) {
-        if (!in.has_primary() || !in.has_default_()) return wrong(where, "a default spec needs both primary and default");
+        if (!in.has_primary() || !in.has_default_())
+            return wrong(where, "a default spec needs both primary and default");
         Node node;
         node.kind = Kind::Default;
         DROVER_TRY(auto primary, compile(in.primary(), where + ".primary", "", depth + 1));
@@ -159,8 +181,10 @@ class Compiler {
         context.variables_allowed = false;
         Node node;
         const auto expression = hcl::parse_expression(in.value(), "literal", diagnostics);
-        if (!diagnostics.has_errors() && expression) node.literal = expression->evaluate(context, diagnostics);
-        if (diagnostics.has_errors()) return wrong(where, fmt::format("literal \"{}\": {}", in.value(), diagnostics.text()));
+        if (!diagnostics.has_errors() && expression)
+            node.literal = expression->evaluate(context, diagnostics);
+        if (diagnostics.has_errors())
+            return wrong(where, fmt::format("literal \"{}\": {}", in.value(), diagnostics.text()));
         return node;
     }
 };
@@ -169,7 +193,8 @@ class Compiler {
 
 class Decoder {
  public:
-    Decoder(const hcl::EvalContext& context, hcl::Diagnostics& diagnostics) : context_(context), diagnostics_(diagnostics) {}
+    Decoder(const hcl::EvalContext& context, hcl::Diagnostics& diagnostics)
+        : context_(context), diagnostics_(diagnostics) {}
 
     hcl::Value body(const Node& node, const hcl::Body& body) {
         hcl::BodySchema schema;
@@ -189,13 +214,17 @@ class Decoder {
             case Kind::Default:
                 for (const auto& child : node.children) expect(child, out);
                 return;
-            case Kind::Attr: return out->attributes.push_back({node.name, node.required});
+            case Kind::Attr:
+                return out->attributes.push_back({node.name, node.required});
             case Kind::Block:
             case Kind::BlockAttrs:
             case Kind::BlockList:
-            case Kind::BlockSet: return out->blocks.push_back({node.name, {}});
-            case Kind::BlockMap: return out->blocks.push_back({node.name, node.labels});
-            case Kind::Literal: return;
+            case Kind::BlockSet:
+                return out->blocks.push_back({node.name, {}});
+            case Kind::BlockMap:
+                return out->blocks.push_back({node.name, node.labels});
+            case Kind::Literal:
+                return;
         }
     }
 
@@ -215,13 +244,18 @@ class Decoder {
                 auto primary = value(node.children[0], content);
                 return primary.is_null() ? value(node.children[1], content) : primary;
             }
-            case Kind::Literal: return node.literal;
-            case Kind::Attr: return attribute(node, content);
+            case Kind::Literal:
+                return node.literal;
+            case Kind::Attr:
+                return attribute(node, content);
             case Kind::Block:
-            case Kind::BlockAttrs: return single(node, content);
+            case Kind::BlockAttrs:
+                return single(node, content);
             case Kind::BlockList:
-            case Kind::BlockSet: return several(node, content);
-            case Kind::BlockMap: return labelled(node, content);
+            case Kind::BlockSet:
+                return several(node, content);
+            case Kind::BlockMap:
+                return labelled(node, content);
         }
         return hcl::Value::null();
     }
@@ -238,19 +272,22 @@ class Decoder {
         if (blocks.empty()) {
             if (node.required) {
                 diagnostics_.error(fmt::format("Missing {} block", node.name),
-                                   fmt::format("A block of type \"{}\" is required here.", node.name), content.missing_item_range);
+                                   fmt::format("A block of type \"{}\" is required here.", node.name),
+                                   content.missing_item_range);
             }
             return hcl::Value::null();
         }
         if (blocks.size() > 1) {
             diagnostics_.error(fmt::format("Duplicate {} block", node.name),
-                               fmt::format("Only one block of type \"{}\" is allowed.", node.name), blocks[1]->def_range);
+                               fmt::format("Only one block of type \"{}\" is allowed.", node.name),
+                               blocks[1]->def_range);
             return hcl::Value::null();
         }
         if (node.kind == Kind::Block) return body(node.children[0], *blocks[0]->body);
         hcl::Value::Mapping out;
         for (const auto& [key, found] : blocks[0]->body->just_attributes(diagnostics_)) {
-            out.emplace(key, known(hcl::evaluate_as(*found.expression, context_, node.type, key, diagnostics_)));
+            out.emplace(key,
+                        known(hcl::evaluate_as(*found.expression, context_, node.type, key, diagnostics_)));
         }
         return hcl::Value::object(std::move(out));
     }
@@ -258,14 +295,16 @@ class Decoder {
     hcl::Value several(const Node& node, const hcl::BodyContent& content) {
         const auto blocks = content.blocks_of(node.name);
         if (blocks.size() < node.min_items) {
-            diagnostics_.error(fmt::format("Insufficient {} blocks", node.name),
-                               fmt::format("At least {} \"{}\" blocks are required.", node.min_items, node.name),
-                               blocks.empty() ? content.missing_item_range : blocks.back()->def_range);
+            diagnostics_.error(
+                fmt::format("Insufficient {} blocks", node.name),
+                fmt::format("At least {} \"{}\" blocks are required.", node.min_items, node.name),
+                blocks.empty() ? content.missing_item_range : blocks.back()->def_range);
         }
         if (node.max_items != 0 && blocks.size() > node.max_items) {
-            diagnostics_.error(fmt::format("Too many {} blocks", node.name),
-                               fmt::format("No more than {} \"{}\" blocks are allowed", node.max_items, node.name),
-                               blocks[node.max_items]->def_range);
+            diagnostics_.error(
+                fmt::format("Too many {} blocks", node.name),
+                fmt::format("No more than {} \"{}\" blocks are allowed", node.max_items, node.name),
+                blocks[node.max_items]->def_range);
         }
         hcl::Value::Sequence out;
         for (const auto* block : blocks) out.push_back(body(node.children[0], *block->body));
@@ -273,17 +312,20 @@ class Decoder {
         return hcl::Value::tuple(std::move(out));
     }
 
-    // Sorted and without duplicates. Elements of different types (only where the schema has `any`) keep their order.
+    // Sorted and without duplicates. Elements of different types (only where the schema has `any`) keep their
+    // order.
     static void make_set(hcl::Value::Sequence* values) {
-        const bool one_type = std::all_of(values->begin(), values->end(),
-                                          [&](const hcl::Value& v) { return v.type() == values->front().type(); });
+        const bool one_type = std::all_of(values->begin(), values->end(), [&](const hcl::Value& v) {
+            return v.type() == values->front().type();
+        });
         if (one_type) {
             std::sort(values->begin(), values->end(),
                       [](const hcl::Value& a, const hcl::Value& b) { return hcl::Value::compare(a, b) < 0; });
         }
         hcl::Value::Sequence unique;
         for (auto& value : *values) {
-            if (std::find(unique.begin(), unique.end(), value) == unique.end()) unique.push_back(std::move(value));
+            if (std::find(unique.begin(), unique.end(), value) == unique.end())
+                unique.push_back(std::move(value));
         }
         *values = std::move(unique);
     }
@@ -305,7 +347,8 @@ class Decoder {
             for (const auto& label : block->labels) at = &at->below[label];
             if (at->value) {
                 diagnostics_.error(fmt::format("Duplicate {} block", node.name),
-                                   fmt::format("A block for {} \"{}\" was already defined.", node.name, block->labels.back()),
+                                   fmt::format("A block for {} \"{}\" was already defined.", node.name,
+                                               block->labels.back()),
                                    block->def_range);
                 continue;
             }
@@ -336,8 +379,10 @@ Result<hcl::Value> ConfigSchema::decode(const model::MapValue& config,
     DROVER_CHECK(diagnostics.status());
     hcl::EvalContext context;
     context.functions = &functions();
-    if (variables) context.variables = config_variables(*variables);
-    else context.variables_allowed = false;
+    if (variables)
+        context.variables = config_variables(*variables);
+    else
+        context.variables_allowed = false;
     hcl::Value value = Decoder(context, diagnostics).body(*root_, *file.body);
     DROVER_CHECK(diagnostics.status());
     return value;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A plugin's hclspec made ready for use, and the two steps from a free-form config to what the plugin receives: decode by
-// the schema (HCL's JSON profile: templates, conversions, defaults), then MessagePack. Used for a task's `config` and for
-// the agent's plugin blocks. Pure; immutable, so one may be used by several threads.
+// A plugin's hclspec made ready for use, and the two steps from a free-form config to what the plugin
+// receives: decode by the schema (HCL's JSON profile: templates, conversions, defaults), then MessagePack.
+// Used for a task's `config` and for the agent's plugin blocks. Pure; immutable, so one may be used by
+// several threads.
 #pragma once
 #include <map>
 #include <memory>
@@ -23,14 +24,17 @@ namespace drover::agent {
 
 class ConfigSchema {
  public:
-    // InvalidArgument names what is wrong with the schema and where ("in ports.nested: Missing name in attribute spec").
+    // InvalidArgument names what is wrong with the schema and where ("in ports.nested: Missing name in
+    // attribute spec").
     static Result<ConfigSchema> compile(const hashicorp::nomad::plugins::shared::hclspec::Spec& spec);
 
-    // `variables`: null means that variables make no sense here (the agent's plugin blocks). Names may be dotted.
-    // InvalidArgument: every finding on its own line.
-    Result<hcl::Value> decode(const model::MapValue& config, const std::map<std::string, std::string>* variables) const;
+    // `variables`: null means that variables make no sense here (the agent's plugin blocks). Names may be
+    // dotted. InvalidArgument: every finding on its own line.
+    Result<hcl::Value> decode(const model::MapValue& config,
+                              const std::map<std::string, std::string>* variables) const;
     // decode() and encode_msgpack().
-    Result<std::string> to_msgpack(const model::MapValue& config, const std::map<std::string, std::string>* variables) const;
+    Result<std::string> to_msgpack(const model::MapValue& config,
+                                   const std::map<std::string, std::string>* variables) const;
 
     struct Node;
 
@@ -39,8 +43,8 @@ class ConfigSchema {
     std::shared_ptr<const Node> root_;
 };
 
-// By the value's own type: sorted keys, nil for null, integers in their smallest form, other numbers as float64 when that
-// is exact and as decimal text when not.
+// By the value's own type: sorted keys, nil for null, integers in their smallest form, other numbers as
+// float64 when that is exact and as decimal text when not.
 std::string encode_msgpack(const hcl::Value& value);
 
 }  // namespace drover::agent

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fuzz target: a schema as a foreign process sends it, and a config as a user writes it, end in bytes or in an error.
-// The input is a length byte (of the schema, times 4), the schema message, and the config message.
+// Fuzz target: a schema as a foreign process sends it, and a config as a user writes it, end in bytes or in
+// an error. The input is a length byte (of the schema, times 4), the schema message, and the config message.
 #include "agent/host/config_schema.h"
 #include "hcl/value.h"
 #include "proto/model/model.pb.h"

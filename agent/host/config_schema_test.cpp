@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// hclspec kinds, conversions and MessagePack bytes, as Nomad's host produces them (reference vectors), with schemas as real
-// drivers have them, written as text protos.
+// hclspec kinds, conversions and MessagePack bytes, as Nomad's host produces them (reference vectors), with
+// schemas as real drivers have them, written as text protos.
 #include "agent/host/config_schema.h"
 
 #include <google/protobuf/text_format.h>
@@ -27,17 +27,23 @@ Result<ConfigSchema> compile(const std::string& text) {
 }
 
 void fill(const nlohmann::json& from, model::Value* to) {
-    if (from.is_null()) to->set_null_value(true);
-    else if (from.is_boolean()) to->set_bool_value(from.get<bool>());
-    else if (from.is_number_integer()) to->set_int_value(from.get<int64_t>());
-    else if (from.is_number()) to->set_double_value(from.get<double>());
-    else if (from.is_string()) to->set_string_value(from.get<std::string>());
+    if (from.is_null())
+        to->set_null_value(true);
+    else if (from.is_boolean())
+        to->set_bool_value(from.get<bool>());
+    else if (from.is_number_integer())
+        to->set_int_value(from.get<int64_t>());
+    else if (from.is_number())
+        to->set_double_value(from.get<double>());
+    else if (from.is_string())
+        to->set_string_value(from.get<std::string>());
     else if (from.is_array()) {
         to->mutable_list_value();
         for (const auto& element : from) fill(element, to->mutable_list_value()->add_values());
     } else {
         to->mutable_map_value();
-        for (const auto& [key, element] : from.items()) fill(element, &(*to->mutable_map_value()->mutable_fields())[key]);
+        for (const auto& [key, element] : from.items())
+            fill(element, &(*to->mutable_map_value()->mutable_fields())[key]);
     }
 }
 
@@ -47,8 +53,11 @@ model::MapValue config(const std::string& json) {
     return value.map_value();
 }
 
-const std::map<std::string, std::string> kVariables = {
-    {"NOMAD_PORT_http", "8080"}, {"NOMAD_TASK_NAME", "web"}, {"node.class", "gpu"}, {"meta.rack", "r1"}, {"node.attr.kernel.name", "linux"}};
+const std::map<std::string, std::string> kVariables = {{"NOMAD_PORT_http", "8080"},
+                                                       {"NOMAD_TASK_NAME", "web"},
+                                                       {"node.class", "gpu"},
+                                                       {"meta.rack", "r1"},
+                                                       {"node.attr.kernel.name", "linux"}};
 
 // The decoded value as HCL text, or the error's.
 std::string decoded(const std::string& schema, const std::string& json) {
@@ -56,7 +65,8 @@ std::string decoded(const std::string& schema, const std::string& json) {
     if (!compiled) return compiled.error().message();
     auto value = compiled->decode(config(json), &kVariables);
     // Keys without their quotes: the schemas here are in quotes enough.
-    return value ? std::regex_replace(value->text(), std::regex("\"(\\w+)\" ="), "$1 =") : value.error().message();
+    return value ? std::regex_replace(value->text(), std::regex("\"(\\w+)\" ="), "$1 =")
+                 : value.error().message();
 }
 
 std::string hex(const std::string& bytes) {
@@ -77,8 +87,9 @@ std::string packed(const std::string& type, const std::string& json) {
 }
 
 TEST(Msgpack, ReferenceVectors) {
-    auto two = compile("object { attributes { key: \"a\" value { Attr { type: \"string\" } } }"
-                       " attributes { key: \"b\" value { Attr { type: \"string\" } } } }");
+    auto two = compile(
+        "object { attributes { key: \"a\" value { Attr { type: \"string\" } } }"
+        " attributes { key: \"b\" value { Attr { type: \"string\" } } } }");
     ASSERT_TRUE(two) << two.error().message();
     EXPECT_EQ(hex(*two->to_msgpack(config("{\"b\": \"1\"}"), nullptr)), "82a161c0a162a131");
     EXPECT_EQ(hex(*two->to_msgpack(config("{}"), nullptr)), "82a161c0a162c0");
@@ -120,7 +131,8 @@ TEST(ConfigSchema, ConversionsAndTheirErrors) {
     EXPECT_EQ(decoded(attr("number"), "{\"a\": \"12.50\"}"), "{a = 12.5}");
     EXPECT_EQ(decoded(attr("bool"), "{\"a\": \"1\"}"), "{a = true}");
     EXPECT_EQ(decoded(attr("null"), "{\"a\": \"1\"}"), "{a = \"1\"}");
-    for (const auto& [type, json, expected] : std::initializer_list<std::tuple<const char*, const char*, const char*>>{
+    for (const auto& [type, json, expected] :
+         std::initializer_list<std::tuple<const char*, const char*, const char*>>{
              {"number", "\"x\"", "a number is required"},
              {"bool", "\"True\"", "use lowercase \"true\""},
              {"bool", "1", "bool"},
@@ -134,55 +146,70 @@ TEST(ConfigSchema, ConversionsAndTheirErrors) {
 }
 
 TEST(ConfigSchema, TemplatesSeeTheTasksVariables) {
-    EXPECT_EQ(decoded(attr("string"), R"({"a": "port ${NOMAD_PORT_http} of ${node.class} ${meta.rack}"})"), "{a = \"port 8080 of gpu r1\"}");
+    EXPECT_EQ(decoded(attr("string"), R"({"a": "port ${NOMAD_PORT_http} of ${node.class} ${meta.rack}"})"),
+              "{a = \"port 8080 of gpu r1\"}");
     EXPECT_EQ(decoded(attr("number"), R"({"a": "${NOMAD_PORT_http}"})"), "{a = 8080}");
-    EXPECT_EQ(decoded(attr("string"), R"({"a": "${env[\"NOMAD_TASK_NAME\"]} ${node.attr.kernel.name}"})"), "{a = \"web linux\"}");
+    EXPECT_EQ(decoded(attr("string"), R"({"a": "${env[\"NOMAD_TASK_NAME\"]} ${node.attr.kernel.name}"})"),
+              "{a = \"web linux\"}");
     EXPECT_EQ(decoded(attr("string"), R"({"a": "$${x}"})"), "{a = \"$${x}\"}");
     EXPECT_NE(decoded(attr("string"), R"({"a": "${nope}"})").find("nope"), std::string::npos);
     auto schema = compile(attr("string"));
     auto refused = schema->decode(config(R"({"a": "${NOMAD_TASK_NAME}"})"), nullptr);
     ASSERT_FALSE(refused);
-    EXPECT_NE(refused.error().message().find("Variables not allowed"), std::string::npos) << refused.error().message();
+    EXPECT_NE(refused.error().message().find("Variables not allowed"), std::string::npos)
+        << refused.error().message();
 }
 
 TEST(ConfigSchema, UnknownAndMissingKeysAreNamed) {
-    const std::string schema = "object { attributes { key: \"command\" value { Attr { type: \"string\" required: true } } } }";
+    const std::string schema =
+        "object { attributes { key: \"command\" value { Attr { type: \"string\" required: true } } } }";
     const std::string unknown = decoded(schema, R"({"comand": "x"})");
     EXPECT_NE(unknown.find("comand"), std::string::npos) << unknown;
     EXPECT_NE(unknown.find("Did you mean \"command\""), std::string::npos) << unknown;
     EXPECT_NE(unknown.find("The argument \"command\" is required"), std::string::npos) << unknown;
-    EXPECT_EQ(decoded(schema, R"({"command": null, "//": "a comment"})"), "{command = null}");  // null satisfies required
+    EXPECT_EQ(decoded(schema, R"({"command": null, "//": "a comment"})"),
+              "{command = null}");  // null satisfies required
 }
 
 TEST(ConfigSchema, Blocks) {
-    const std::string nested = "nested { object { attributes { key: \"n\" value { Attr { type: \"number\" } } } } }";
+    const std::string nested =
+        "nested { object { attributes { key: \"n\" value { Attr { type: \"number\" } } } } }";
     const std::string one = "object { attributes { key: \"b\" value { block_value { " + nested + " } } } }";
     EXPECT_EQ(decoded(one, "{}"), "{b = null}");
     EXPECT_EQ(decoded(one, R"({"b": {"n": 1}})"), "{b = {n = 1}}");
     EXPECT_EQ(decoded(one, R"({"b": [{"n": 1}]})"), "{b = {n = 1}}");
     EXPECT_NE(decoded(one, R"({"b": [{}, {}]})").find("Duplicate b block"), std::string::npos);
     EXPECT_NE(decoded(one, R"({"b": 7})").find("JSON"), std::string::npos);
-    const std::string required = "object { attributes { key: \"b\" value { block_value { required: true " + nested + " } } } }";
+    const std::string required =
+        "object { attributes { key: \"b\" value { block_value { required: true " + nested + " } } } }";
     EXPECT_NE(decoded(required, "{}").find("A block of type \"b\" is required here."), std::string::npos);
 
-    const std::string list = "object { attributes { key: \"b\" value { block_list { min_items: 1 max_items: 2 " + nested + " } } } }";
+    const std::string list =
+        "object { attributes { key: \"b\" value { block_list { min_items: 1 max_items: 2 " + nested +
+        " } } } }";
     EXPECT_EQ(decoded(list, R"({"b": [{"n": 2}, {"n": 1}]})"), "{b = [{n = 2}, {n = 1}]}");
     EXPECT_NE(decoded(list, "{}").find("At least 1 \"b\" blocks are required."), std::string::npos);
-    EXPECT_NE(decoded(list, R"({"b": [{}, {}, {}]})").find("No more than 2 \"b\" blocks are allowed"), std::string::npos);
+    EXPECT_NE(decoded(list, R"({"b": [{}, {}, {}]})").find("No more than 2 \"b\" blocks are allowed"),
+              std::string::npos);
 
     const std::string set = "object { attributes { key: \"b\" value { block_set { " + nested + " } } } }";
     EXPECT_EQ(decoded(set, "{}"), "{b = []}");
     EXPECT_EQ(decoded(set, R"({"b": [{"n": 2}, {"n": 1}, {"n": 2}]})"), "{b = [{n = 1}, {n = 2}]}");
 
-    const std::string map = "object { attributes { key: \"b\" value { block_map { labels: \"name\" " + nested + " } } } }";
+    const std::string map =
+        "object { attributes { key: \"b\" value { block_map { labels: \"name\" " + nested + " } } } }";
     EXPECT_EQ(decoded(map, "{}"), "{b = {}}");
-    EXPECT_EQ(decoded(map, R"({"b": [{"x": [{"n": 1}]}, {"y": {"n": 2}}]})"), "{b = {x = {n = 1}, y = {n = 2}}}");
-    EXPECT_NE(decoded(map, R"({"b": [{"x": {"n": 1}}, {"x": {"n": 2}}]})").find("Duplicate b block"), std::string::npos);
+    EXPECT_EQ(decoded(map, R"({"b": [{"x": [{"n": 1}]}, {"y": {"n": 2}}]})"),
+              "{b = {x = {n = 1}, y = {n = 2}}}");
+    EXPECT_NE(decoded(map, R"({"b": [{"x": {"n": 1}}, {"x": {"n": 2}}]})").find("Duplicate b block"),
+              std::string::npos);
 
-    const std::string attrs = "object { attributes { key: \"b\" value { block_attrs { type: \"string\" } } } }";
+    const std::string attrs =
+        "object { attributes { key: \"b\" value { block_attrs { type: \"string\" } } } }";
     EXPECT_EQ(decoded(attrs, "{}"), "{b = null}");
     EXPECT_EQ(decoded(attrs, R"({"b": {}})"), "{b = {}}");
-    EXPECT_EQ(decoded(attrs, R"({"b": [{"k": 1, "j": "${NOMAD_TASK_NAME}"}]})"), "{b = {j = \"web\", k = \"1\"}}");
+    EXPECT_EQ(decoded(attrs, R"({"b": [{"k": 1, "j": "${NOMAD_TASK_NAME}"}]})"),
+              "{b = {j = \"web\", k = \"1\"}}");
 }
 
 TEST(ConfigSchema, DefaultsAndLiterals) {
@@ -197,7 +224,9 @@ TEST(ConfigSchema, DefaultsAndLiterals) {
         default { literal { value: "{ container = true }" } } } } } })";
     EXPECT_EQ(decoded(block, "{}"), "{gc = {container = true}}");
     EXPECT_EQ(decoded(block, R"({"gc": {"container": false}})"), "{gc = {container = false}}");
-    EXPECT_EQ(decoded("array { values { literal { value: \"[1]\" } } values { Attr { name: \"x\" type: \"string\" } } }", R"({"x": "y"})"),
+    EXPECT_EQ(decoded("array { values { literal { value: \"[1]\" } } values { Attr { name: \"x\" type: "
+                      "\"string\" } } }",
+                      R"({"x": "y"})"),
               "[[1], \"y\"]");
 }
 
@@ -209,15 +238,19 @@ TEST(ConfigSchema, WrongSchemasAreRefusedWithTheirPlace) {
         {"object { attributes { key: \"a\" value { Attr { type: \"strin\" } } } }", "in a: type \"strin\""},
         {"object { attributes { key: \"a\" value { block_value { } } } }", "Missing spec block"},
         {"object { attributes { key: \"a\" value { block_map { nested { object {} } } } } }", "label"},
-        {"object { attributes { key: \"a\" value { default { primary { Attr { name: \"a\" type: \"string\" } } } } } }", "both primary and default"},
+        {"object { attributes { key: \"a\" value { default { primary { Attr { name: \"a\" type: \"string\" } "
+         "} } } } }",
+         "both primary and default"},
         {"object { attributes { key: \"a\" value { literal { value: \"1 +\" } } } }", "in a: literal"},
         {"object { attributes { key: \"a\" value { literal { value: \"x\" } } } }", "in a: literal"},
-        {"object { attributes { key: \"a\" value { block_list { nested { Attr { type: \"string\" } } } } } }", "in a.nested: Missing name"},
+        {"object { attributes { key: \"a\" value { block_list { nested { Attr { type: \"string\" } } } } } }",
+         "in a.nested: Missing name"},
     };
     for (const auto& [text, expected] : cases) {
         auto made = compile(text);
         ASSERT_FALSE(made) << text;
-        EXPECT_NE(made.error().message().find(expected), std::string::npos) << text << ": " << made.error().message();
+        EXPECT_NE(made.error().message().find(expected), std::string::npos)
+            << text << ": " << made.error().message();
     }
     spec::Spec deep;
     spec::Spec* at = &deep;

@@ -13,7 +13,8 @@ namespace drover::agent {
 namespace {
 
 // A block may name the driver instead of its file; without running the file, the customary names tell.
-constexpr std::string_view kPrefixes[] = {"drover-driver-", "drover-device-", "nomad-driver-", "nomad-device-"};
+constexpr std::string_view kPrefixes[] = {"drover-driver-", "drover-device-", "nomad-driver-",
+                                          "nomad-device-"};
 
 std::string key_of(const std::string& file_name) {
     if (ends_with(file_name, ".exe")) return file_name.substr(0, file_name.size() - 4);
@@ -31,13 +32,15 @@ bool means(const PluginBlock& block, const FoundPlugin& plugin) {
 void scan(const std::string& dir, bool bundled, const std::vector<PluginBlock>& blocks, Discovery* out) {
     auto names = list_dir(dir);
     if (!names) {
-        out->warnings.push_back(fmt::format("plugin directory cannot be read, no plugins from it: {}", names.error().message()));
+        out->warnings.push_back(
+            fmt::format("plugin directory cannot be read, no plugins from it: {}", names.error().message()));
         return;
     }
     for (const auto& name : *names) {
         const std::string path = join_path(dir, name);
         struct stat info {};
-        if (::stat(path.c_str(), &info) != 0) {  // follows links: a dangling one is a warning here, not the end
+        if (::stat(path.c_str(), &info) !=
+            0) {  // follows links: a dangling one is a warning here, not the end
             out->warnings.push_back(fmt::format("skipping plugin: {}", Error::from_errno(path).message()));
             continue;
         }
@@ -46,7 +49,8 @@ void scan(const std::string& dir, bool bundled, const std::vector<PluginBlock>& 
             continue;
         }
         if (!S_ISREG(info.st_mode) || (info.st_mode & 0111) == 0) {
-            out->warnings.push_back(fmt::format("skipping file in the plugin directory that is not executable: {}", path));
+            out->warnings.push_back(
+                fmt::format("skipping file in the plugin directory that is not executable: {}", path));
             continue;
         }
         FoundPlugin plugin{path, key_of(name), bundled, nullptr};
@@ -55,7 +59,8 @@ void scan(const std::string& dir, bool bundled, const std::vector<PluginBlock>& 
         }
         if (!bundled && !plugin.block) {
             out->warnings.push_back(fmt::format(
-                "skipping plugin without a configuration block: {} (expected: plugin \"{}\" {{ ... }})", path, plugin.key));
+                "skipping plugin without a configuration block: {} (expected: plugin \"{}\" {{ ... }})", path,
+                plugin.key));
             continue;
         }
         out->plugins.push_back(std::move(plugin));
@@ -76,10 +81,12 @@ Discovery discover_plugins(const std::string& bundled_dir, const std::string& pl
     }
     std::erase_if(out.plugins, [&](const FoundPlugin& p) { return p.bundled && external.count(p.key) != 0; });
     for (const auto& block : blocks) {
-        const bool used = std::any_of(out.plugins.begin(), out.plugins.end(), [&](const auto& p) { return p.block == &block; });
+        const bool used = std::any_of(out.plugins.begin(), out.plugins.end(),
+                                      [&](const auto& p) { return p.block == &block; });
         if (!used) {
-            out.warnings.push_back(fmt::format("plugin \"{}\" has a configuration block but no executable in {}{}", block.label,
-                                               bundled_dir, plugin_dir.empty() ? "" : " or " + plugin_dir));
+            out.warnings.push_back(
+                fmt::format("plugin \"{}\" has a configuration block but no executable in {}{}", block.label,
+                            bundled_dir, plugin_dir.empty() ? "" : " or " + plugin_dir));
         }
     }
     return out;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which files are plugins to launch: the bundled directory's executables, and those of plugin_dir that a `plugin` block
-// names. Reads directories only; never runs anything. Called once by PluginHost::start.
+// Which files are plugins to launch: the bundled directory's executables, and those of plugin_dir that a
+// `plugin` block names. Reads directories only; never runs anything. Called once by PluginHost::start.
 #pragma once
 #include <string>
 #include <vector>
@@ -13,7 +13,8 @@ struct FoundPlugin {
     std::string file;  // path
     std::string key;   // the file's name without .exe: what a block's label and records are matched with
     bool bundled = false;
-    // The block for it, if any: its label is the file's name, or that without drover-driver-, nomad-driver- and the like.
+    // The block for it, if any: its label is the file's name, or that without drover-driver-, nomad-driver-
+    // and the like.
     const PluginBlock* block = nullptr;
 };
 

@@ -35,9 +35,11 @@ TEST_F(Discover, BundledAlwaysOthersOnlyWithABlock) {
     put("extra/nomad-driver-podman", 0700);
     put("extra/unknown", 0755);
     put("extra/windows.exe", 0001);
-    const std::vector<PluginBlock> blocks{{"exec", {}, nullptr}, {"podman", {"-v"}, nullptr}, {"windows", {}, nullptr}};
+    const std::vector<PluginBlock> blocks{
+        {"exec", {}, nullptr}, {"podman", {"-v"}, nullptr}, {"windows", {}, nullptr}};
     const auto found = scan(blocks);
-    EXPECT_EQ(keys(found), (std::vector<std::string>{"drover-driver-exec", "nomad-driver-podman", "windows"}));
+    EXPECT_EQ(keys(found),
+              (std::vector<std::string>{"drover-driver-exec", "nomad-driver-podman", "windows"}));
     EXPECT_EQ(found.plugins[0].block, &blocks[0]);
     EXPECT_TRUE(found.plugins[0].bundled);
     EXPECT_EQ(found.plugins[1].block, &blocks[1]);

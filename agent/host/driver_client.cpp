@@ -51,7 +51,8 @@ class NothingOpen : public OpenCall {
 
 }  // namespace
 
-DriverClient::DriverClient(std::string name, const HostLimits& limits, boost::asio::io_context& io, StatusListener listener)
+DriverClient::DriverClient(std::string name, const HostLimits& limits, boost::asio::io_context& io,
+                           StatusListener listener)
     : name_(std::move(name)), limits_(limits), io_(io), listener_(std::move(listener)) {
     status_.name = name_;
 }
@@ -60,7 +61,8 @@ DriverClient::~DriverClient() = default;
 
 // ---- for the supervisor ----
 
-void DriverClient::attach(std::shared_ptr<PluginRpc> rpc, ConfigSchema schema, sdk::Capabilities capabilities) {
+void DriverClient::attach(std::shared_ptr<PluginRpc> rpc, ConfigSchema schema,
+                          sdk::Capabilities capabilities) {
     std::vector<std::shared_ptr<Waiter>> waiters;
     std::vector<std::shared_ptr<Subscriber>> subscribers;
     InstancePtr instance;
@@ -109,13 +111,16 @@ void DriverClient::set_fingerprint(const sdk::Fingerprint& fingerprint) {
             status.description = "failed to fingerprint driver: " + fingerprint.error;
             return;
         }
-        status.detected = fingerprint.health == sdk::Health::Unhealthy || fingerprint.health == sdk::Health::Healthy;
+        status.detected =
+            fingerprint.health == sdk::Health::Unhealthy || fingerprint.health == sdk::Health::Healthy;
         status.healthy = fingerprint.health == sdk::Health::Healthy;
         status.description = fingerprint.description;
         for (const auto& [key, value] : fingerprint.attributes) {
             const std::string text = value.text();
-            if (text.empty()) status.attributes.erase(key);  // a key that is only left out later stays, as in Nomad
-            else status.attributes[key] = text;
+            if (text.empty())
+                status.attributes.erase(key);  // a key that is only left out later stays, as in Nomad
+            else
+                status.attributes[key] = text;
         }
     });
 }
@@ -148,8 +153,10 @@ void DriverClient::with_instance(Need need, std::function<void(Result<InstancePt
     const InstancePtr& instance = need == Need::Any ? last_ : live_;
     if (instance || gone_) {
         boost::asio::post(io_, [use = std::move(use), instance, gone = gone_]() mutable {
-            if (instance) use(std::move(instance));
-            else use(std::move(*gone));
+            if (instance)
+                use(std::move(instance));
+            else
+                use(std::move(*gone));
         });
         return;
     }
@@ -164,7 +171,8 @@ void DriverClient::with_instance(Need need, std::function<void(Result<InstancePt
             if (std::erase(self->waiters_, waiter) == 0) return;  // attach() or give_up() was faster
             why = self->status_.description;
         }
-        waiter->use(make_error(Code::Unavailable, "driver \"{}\" is not available{}{}", self->name_, why.empty() ? "" : ": ", why));
+        waiter->use(make_error(Code::Unavailable, "driver \"{}\" is not available{}{}", self->name_,
+                               why.empty() ? "" : ": ", why));
     });
 }
 
@@ -172,7 +180,8 @@ Result<DriverClient::InstancePtr> DriverClient::holding(const std::string& task_
     std::lock_guard lock(mutex_);
     if (!live_) return make_error(Code::Unavailable, "the plugin of driver \"{}\" is not running", name_);
     if (tasks_.count(task_id) == 0) {
-        return make_error(Code::Unavailable, "this instance of driver \"{}\" does not hold task {}: it must be recovered first",
+        return make_error(Code::Unavailable,
+                          "this instance of driver \"{}\" does not hold task {}: it must be recovered first",
                           name_, task_id);
     }
     return live_;
@@ -222,29 +231,34 @@ void DriverClient::capabilities(Done<sdk::Capabilities> done) {
 
 void DriverClient::decode_config(std::shared_ptr<const model::MapValue> config,
                                  std::map<std::string, std::string> variables, Done<std::string> done) {
-    with_instance(Need::Any, [config = std::move(config), variables = std::move(variables), done](Result<InstancePtr> instance) {
+    with_instance(Need::Any, [config = std::move(config), variables = std::move(variables),
+                              done](Result<InstancePtr> instance) {
         if (!instance) return done(std::move(instance).error());
         done((*instance)->schema.to_msgpack(*config, &variables));
     });
 }
 
 void DriverClient::start_task(sdk::TaskConfig config, Done<sdk::StartedTask> done) {
-    with_instance(Need::Live, [self = shared_from_this(), config = std::move(config), done](Result<InstancePtr> instance) {
+    with_instance(Need::Live, [self = shared_from_this(), config = std::move(config),
+                               done](Result<InstancePtr> instance) {
         if (!instance) return done(std::move(instance).error());
-        (*instance)->rpc->start_task(config, [self, instance = *instance, id = config.id, done](Result<sdk::StartedTask> started) {
-            if (started) self->remember(instance, id);
-            done(std::move(started));
-        });
+        (*instance)->rpc->start_task(
+            config, [self, instance = *instance, id = config.id, done](Result<sdk::StartedTask> started) {
+                if (started) self->remember(instance, id);
+                done(std::move(started));
+            });
     });
 }
 
 void DriverClient::recover_task(sdk::TaskHandle handle, Done<void> done) {
-    with_instance(Need::Live, [self = shared_from_this(), handle = std::move(handle), done](Result<InstancePtr> instance) {
+    with_instance(Need::Live, [self = shared_from_this(), handle = std::move(handle),
+                               done](Result<InstancePtr> instance) {
         if (!instance) return done(std::move(instance).error());
-        (*instance)->rpc->recover_task(handle, [self, instance = *instance, id = handle.config.id, done](Status recovered) {
-            if (recovered) self->remember(instance, id);
-            done(std::move(recovered));
-        });
+        (*instance)->rpc->recover_task(
+            handle, [self, instance = *instance, id = handle.config.id, done](Status recovered) {
+                if (recovered) self->remember(instance, id);
+                done(std::move(recovered));
+            });
     });
 }
 
@@ -257,7 +271,8 @@ std::unique_ptr<OpenCall> DriverClient::wait_task(const std::string& task_id, Do
     return (*instance)->rpc->wait_task(task_id, std::move(done));
 }
 
-void DriverClient::stop_task(const std::string& task_id, int64_t timeout_ns, const std::string& signal, Done<void> done) {
+void DriverClient::stop_task(const std::string& task_id, int64_t timeout_ns, const std::string& signal,
+                             Done<void> done) {
     auto instance = holding(task_id);
     if (!instance) return fail(done, std::move(instance).error());
     (*instance)->rpc->stop_task(task_id, timeout_ns, signal, std::move(done));
@@ -269,11 +284,13 @@ void DriverClient::destroy_task(const std::string& task_id, Destroy how, Done<vo
         std::lock_guard lock(mutex_);
         instance = live_;
     }
-    if (!instance) return fail(done, make_error(Code::Unavailable, "the plugin of driver \"{}\" is not running", name_));
-    instance->rpc->destroy_task(task_id, how == Destroy::Force, [self = shared_from_this(), task_id, done](Status destroyed) {
-        if (destroyed) self->forget(task_id);
-        done(std::move(destroyed));
-    });
+    if (!instance)
+        return fail(done, make_error(Code::Unavailable, "the plugin of driver \"{}\" is not running", name_));
+    instance->rpc->destroy_task(task_id, how == Destroy::Force,
+                                [self = shared_from_this(), task_id, done](Status destroyed) {
+                                    if (destroyed) self->forget(task_id);
+                                    done(std::move(destroyed));
+                                });
 }
 
 void DriverClient::signal_task(const std::string& task_id, const std::string& signal, Done<void> done) {
@@ -289,7 +306,8 @@ void DriverClient::inspect_task(const std::string& task_id, Done<sdk::TaskStatus
 }
 
 std::unique_ptr<OpenCall> DriverClient::stream_stats(const std::string& task_id, int64_t interval_ns,
-                                                     std::function<void(sdk::TaskStats)> sample, Done<void> done) {
+                                                     std::function<void(sdk::TaskStats)> sample,
+                                                     Done<void> done) {
     auto instance = holding(task_id);
     if (!instance) {
         fail(done, std::move(instance).error());

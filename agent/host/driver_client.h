@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// DriverClient: the Driver that runners hold, over whatever instance of the plugin lives at the moment. The supervisor
-// attaches and detaches connections; calls go to the newest one, or wait for one, or fail as driver.h says.
+// DriverClient: the Driver that runners hold, over whatever instance of the plugin lives at the moment. The
+// supervisor attaches and detaches connections; calls go to the newest one, or wait for one, or fail as
+// driver.h says.
 //
 // Threads: any. A mutex guards the few fields; no callback is made while it is held.
 #pragma once
@@ -21,7 +22,8 @@ namespace drover::agent {
 class DriverClient : public Driver, public std::enable_shared_from_this<DriverClient> {
  public:
     using StatusListener = std::function<void(const DriverStatus&)>;
-    DriverClient(std::string name, const HostLimits& limits, boost::asio::io_context& io, StatusListener listener);
+    DriverClient(std::string name, const HostLimits& limits, boost::asio::io_context& io,
+                 StatusListener listener);
     ~DriverClient() override;
 
     // --- for the supervisor
@@ -40,17 +42,19 @@ class DriverClient : public Driver, public std::enable_shared_from_this<DriverCl
     DriverStatus status() const override;
     std::unique_ptr<OpenCall> on_connected(std::function<void(uint64_t generation)> callback) override;
     void capabilities(Done<sdk::Capabilities> done) override;
-    void decode_config(std::shared_ptr<const model::MapValue> config, std::map<std::string, std::string> variables,
-                       Done<std::string> done) override;
+    void decode_config(std::shared_ptr<const model::MapValue> config,
+                       std::map<std::string, std::string> variables, Done<std::string> done) override;
     void start_task(sdk::TaskConfig config, Done<sdk::StartedTask> done) override;
     void recover_task(sdk::TaskHandle handle, Done<void> done) override;
     std::unique_ptr<OpenCall> wait_task(const std::string& task_id, Done<sdk::ExitResult> done) override;
-    void stop_task(const std::string& task_id, int64_t timeout_ns, const std::string& signal, Done<void> done) override;
+    void stop_task(const std::string& task_id, int64_t timeout_ns, const std::string& signal,
+                   Done<void> done) override;
     void destroy_task(const std::string& task_id, Destroy how, Done<void> done) override;
     void signal_task(const std::string& task_id, const std::string& signal, Done<void> done) override;
     void inspect_task(const std::string& task_id, Done<sdk::TaskStatus> done) override;
     std::unique_ptr<OpenCall> stream_stats(const std::string& task_id, int64_t interval_ns,
-                                           std::function<void(sdk::TaskStats)> sample, Done<void> done) override;
+                                           std::function<void(sdk::TaskStats)> sample,
+                                           Done<void> done) override;
     void exec_task(const std::string& task_id, std::vector<std::string> command, int64_t timeout_ns,
                    Done<sdk::ExecOutput> done) override;
 
@@ -67,8 +71,9 @@ class DriverClient : public Driver, public std::enable_shared_from_this<DriverCl
     struct Subscriber;
     class Subscription;
 
-    // Calls `use` with the instance as soon as there is one: from the io_context when it is there, else when it comes,
-    // or with an error after connect_wait_ns. Any: the last known instance is enough, also when it is gone.
+    // Calls `use` with the instance as soon as there is one: from the io_context when it is there, else when
+    // it comes, or with an error after connect_wait_ns. Any: the last known instance is enough, also when it
+    // is gone.
     enum class Need { Live, Any };
     void with_instance(Need need, std::function<void(Result<InstancePtr>)> use);
     // The live instance, if it holds the task.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A plugin that is not made with our SDK: on TCP, with only the two services that Nomad needs, and with bad manners. The
-// process is a shell script that prints the handshake; the service it points to is in this test.
-
+// A plugin that is not made with our SDK: on TCP, with only the two services that Nomad needs, and with bad
+// manners. The process is a shell script that prints the handshake; the service it points to is in this test.
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -26,21 +25,24 @@ namespace driverpb = hashicorp::nomad::plugins::drivers::proto;
 
 class ForeignBase : public basepb::BasePlugin::Service {
  public:
-    grpc::Status PluginInfo(grpc::ServerContext*, const basepb::PluginInfoRequest*, basepb::PluginInfoResponse* out) override {
+    grpc::Status PluginInfo(grpc::ServerContext*, const basepb::PluginInfoRequest*,
+                            basepb::PluginInfoResponse* out) override {
         out->set_type(type);
         out->set_name(name);
         out->set_plugin_version("1.2.3-beta");
         for (const auto& version : versions) out->add_plugin_api_versions(version);
         return grpc::Status::OK;
     }
-    grpc::Status ConfigSchema(grpc::ServerContext*, const basepb::ConfigSchemaRequest*, basepb::ConfigSchemaResponse* out) override {
+    grpc::Status ConfigSchema(grpc::ServerContext*, const basepb::ConfigSchemaRequest*,
+                              basepb::ConfigSchemaResponse* out) override {
         if (!schema_type.empty()) {
             auto& attribute = (*out->mutable_spec()->mutable_object()->mutable_attributes())["a"];
             attribute.mutable_attr()->set_type(schema_type);
         }
         return grpc::Status::OK;
     }
-    grpc::Status SetConfig(grpc::ServerContext*, const basepb::SetConfigRequest* in, basepb::SetConfigResponse*) override {
+    grpc::Status SetConfig(grpc::ServerContext*, const basepb::SetConfigRequest* in,
+                           basepb::SetConfigResponse*) override {
         config_bytes = in->msgpack_config();
         api_version = in->plugin_api_version();
         ++configured;
@@ -61,7 +63,8 @@ class ForeignDriver : public driverpb::Driver::Service {
         out->mutable_spec()->mutable_object();
         return grpc::Status::OK;
     }
-    grpc::Status Capabilities(grpc::ServerContext*, const driverpb::CapabilitiesRequest*, driverpb::CapabilitiesResponse*) override {
+    grpc::Status Capabilities(grpc::ServerContext*, const driverpb::CapabilitiesRequest*,
+                              driverpb::CapabilitiesResponse*) override {
         return grpc::Status::OK;
     }
     // Says its word and ends the stream at once, as some plugins do.
@@ -76,12 +79,15 @@ class ForeignDriver : public driverpb::Driver::Service {
         out->Write(message);
         return grpc::Status::OK;
     }
-    grpc::Status StartTask(grpc::ServerContext*, const driverpb::StartTaskRequest* in, driverpb::StartTaskResponse* out) override {
+    grpc::Status StartTask(grpc::ServerContext*, const driverpb::StartTaskRequest* in,
+                           driverpb::StartTaskResponse* out) override {
         // What other plugins dereference without looking must be there.
-        if (!in->task().resources().has_linux_resources() || !in->task().resources().has_allocated_resources()) {
+        if (!in->task().resources().has_linux_resources() ||
+            !in->task().resources().has_allocated_resources()) {
             return grpc::Status(grpc::StatusCode::UNKNOWN, "resources are missing");
         }
-        if (in->task().id() == "unavailable") return grpc::Status(grpc::StatusCode::UNAVAILABLE, "my database is down");
+        if (in->task().id() == "unavailable")
+            return grpc::Status(grpc::StatusCode::UNAVAILABLE, "my database is down");
         out->mutable_handle()->set_version(1);
         *out->mutable_handle()->mutable_config() = in->task();
         return grpc::Status::OK;
@@ -112,8 +118,10 @@ class ForeignPlugin : public ::testing::Test {
         builder.RegisterService(&driver_service_);
         server_ = builder.BuildAndStart();
         ASSERT_GT(port, 0);
-        ASSERT_TRUE(write_file(dir_ + "/plugins/foreign",
-                               fmt::format("#!/bin/sh\necho '1|2|tcp|127.0.0.1:{}|grpc|'\necho more\nexec sleep 1000\n", port), 0755));
+        ASSERT_TRUE(write_file(
+            dir_ + "/plugins/foreign",
+            fmt::format("#!/bin/sh\necho '1|2|tcp|127.0.0.1:{}|grpc|'\necho more\nexec sleep 1000\n", port),
+            0755));
         for (int i = 0; i < 2; ++i) threads_.emplace_back([this] { io_.run(); });
     }
     void TearDown() override {
@@ -195,7 +203,8 @@ TEST_F(ForeignPlugin, AFingerprintThatFailsMakesTheDriverUnhealthy) {
     start();
     auto driver = host_->driver("foreign");
     ASSERT_TRUE(driver);
-    ASSERT_TRUE(eventually([&] { return (*driver)->status().description == "failed to fingerprint driver: no kvm"; }));
+    ASSERT_TRUE(eventually(
+        [&] { return (*driver)->status().description == "failed to fingerprint driver: no kvm"; }));
     EXPECT_FALSE((*driver)->status().detected);
 }
 
@@ -206,7 +215,8 @@ TEST_F(ForeignPlugin, WhatCannotBeUsedIsRefusedWithAReason) {
                     (*config->mutable_fields())["a"].set_string_value("x");
                     return config;
                 }()}});
-        EXPECT_TRUE(eventually([&] { return only().reason.find(expected) != std::string::npos; })) << expected << ": " << only().reason;
+        EXPECT_TRUE(eventually([&] { return only().reason.find(expected) != std::string::npos; }))
+            << expected << ": " << only().reason;
         if (final) EXPECT_EQ(only().state, PluginState::Failed) << expected;
         EXPECT_EQ(base_.configured, 0);
         host_->stop(StopKind::Dev);

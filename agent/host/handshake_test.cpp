@@ -26,8 +26,9 @@ TEST(Handshake, TakesLoopbackTcpOnly) {
     auto v6 = parse_handshake("1|2|tcp|[::1]:65535|grpc");
     ASSERT_TRUE(v6) << v6.error().message();
     EXPECT_EQ(v6->address, "::1");
-    for (const char* line : {"1|2|tcp|10.0.0.1:80|grpc|", "1|2|tcp|127.0.0.1:0|grpc|", "1|2|tcp|127.0.0.1:65536|grpc|",
-                             "1|2|tcp|127.0.0.1|grpc|", "1|2|tcp|localhost:1000|grpc|", "1|2|tcp|:80|grpc|"}) {
+    for (const char* line :
+         {"1|2|tcp|10.0.0.1:80|grpc|", "1|2|tcp|127.0.0.1:0|grpc|", "1|2|tcp|127.0.0.1:65536|grpc|",
+          "1|2|tcp|127.0.0.1|grpc|", "1|2|tcp|localhost:1000|grpc|", "1|2|tcp|:80|grpc|"}) {
         EXPECT_FALSE(parse_handshake(line)) << line;
     }
 }

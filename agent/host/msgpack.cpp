@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// MessagePack of an HCL value, byte for byte as Nomad's host writes it: plugins' decoders are strict about number forms.
-// Called by config_schema.cpp.
+// MessagePack of an HCL value, byte for byte as Nomad's host writes it: plugins' decoders are strict about
+// number forms. Called by config_schema.cpp.
 #include <bit>
 #include <cmath>
 
@@ -16,10 +16,14 @@ class Writer {
         DROVER_ASSERT(v.is_known());  // every variable of a plugin's config is known
         if (v.is_null()) return byte(0xc0);
         switch (v.kind()) {
-            case hcl::Kind::Any: return byte(0xc0);
-            case hcl::Kind::Bool: return byte(v.as_bool() ? 0xc3 : 0xc2);
-            case hcl::Kind::Number: return number(v.as_number());
-            case hcl::Kind::String: return text(v.as_string());
+            case hcl::Kind::Any:
+                return byte(0xc0);
+            case hcl::Kind::Bool:
+                return byte(v.as_bool() ? 0xc3 : 0xc2);
+            case hcl::Kind::Number:
+                return number(v.as_number());
+            case hcl::Kind::String:
+                return text(v.as_string());
             case hcl::Kind::List:
             case hcl::Kind::Set:
             case hcl::Kind::Tuple:
@@ -54,10 +58,14 @@ class Writer {
     void text(std::string_view s) {
         const size_t size = s.size();
         DROVER_ASSERT(size <= 0xffffffff);
-        if (size < 32) byte(0xa0 | static_cast<unsigned>(size));
-        else if (size <= 0xff) byte(0xd9), big_endian(size, 1);
-        else if (size <= 0xffff) byte(0xda), big_endian(size, 2);
-        else byte(0xdb), big_endian(size, 4);
+        if (size < 32)
+            byte(0xa0 | static_cast<unsigned>(size));
+        else if (size <= 0xff)
+            byte(0xd9), big_endian(size, 1);
+        else if (size <= 0xffff)
+            byte(0xda), big_endian(size, 2);
+        else
+            byte(0xdb), big_endian(size, 4);
         out_ += s;
     }
     void number(const hcl::Number& n) {

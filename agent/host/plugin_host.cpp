@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// PluginHost: the list of plugins and drivers, who owns which driver's name, and the subscriptions. The work is in
-// PluginSupervisor (a plugin's life) and DriverClient (a driver's calls).
+// PluginHost: the list of plugins and drivers, who owns which driver's name, and the subscriptions. The work
+// is in PluginSupervisor (a plugin's life) and DriverClient (a driver's calls).
 #include "agent/host/plugin_host.h"
 
 #include <unistd.h>
@@ -17,6 +17,7 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/host/discover.h"
+#include "agent/host/plugin_setup.h"
 #include "agent/host/plugin_supervisor.h"
 #include "base/clock.h"
 #include "base/files.h"
@@ -29,46 +30,6 @@ namespace drover::agent {
 namespace {
 
 constexpr std::string_view kLog = "client.driver_mgr";
-constexpr size_t kSocketDirMax = 80;  // with "/plugin" and ten digits it still fits a socket address
-
-// "1.2.3-x" -> {1, 2, 3}; what is no number counts as 0.
-std::vector<uint64_t> version_numbers(std::string_view text) {
-    if (starts_with(text, "v")) text.remove_prefix(1);
-    std::vector<uint64_t> out;
-    for (const auto& part : split(text.substr(0, text.find_first_of("-+")), '.')) out.push_back(parse_uint(part).value_or(0));
-    out.resize(3);
-    return out;
-}
-
-sdk::AgentConfig agent_config(const PluginHostOptions& options) {
-    sdk::AgentConfig out;
-    out.port_min = options.client_min_port;
-    out.port_max = options.client_max_port;
-    sdk::Topology& topology = out.topology.emplace();  // also when empty: some drivers expect one
-    if (!options.topology) return out;
-    for (uint32_t id : options.topology->node_ids()) topology.numa_node_ids.push_back(id);
-    const auto& rows = options.topology->distances();
-    const bool square = std::all_of(rows.begin(), rows.end(), [&](const auto& r) { return r.values_size() == rows.size(); });
-    if (square) {
-        topology.distance_dimension = static_cast<uint32_t>(rows.size());
-        for (const auto& row : rows) topology.distances.insert(topology.distances.end(), row.values().begin(), row.values().end());
-    }
-    for (const auto& core : options.topology->cores()) {
-        sdk::CpuCore out_core;
-        out_core.socket_id = static_cast<uint32_t>(core.socket_id());
-        out_core.node_id = static_cast<uint32_t>(core.node_id());
-        out_core.core_id = static_cast<uint32_t>(core.id());
-        out_core.grade = core.grade() == 0 ? sdk::CpuCore::Grade::Efficiency : sdk::CpuCore::Grade::Performance;
-        out_core.disabled = core.disable();
-        out_core.base_mhz = core.base_speed();
-        out_core.max_mhz = core.max_speed();
-        out_core.guess_mhz = core.guess_speed();
-        topology.cores.push_back(out_core);
-    }
-    topology.override_total_mhz = options.topology->override_total_compute();
-    topology.override_withheld_mhz = options.topology->override_withold_compute();
-    return out;
-}
 
 // Subscribers of one kind of news; callbacks are made on the notify strand only.
 template <class T>
@@ -112,12 +73,18 @@ struct Subscribers : std::enable_shared_from_this<Subscribers<T>> {
 
 std::string_view plugin_state_name(PluginState state) {
     switch (state) {
-        case PluginState::Starting: return "starting";
-        case PluginState::Reattaching: return "reattaching";
-        case PluginState::Healthy: return "healthy";
-        case PluginState::BackingOff: return "backing off";
-        case PluginState::Failed: return "failed";
-        case PluginState::Stopped: return "stopped";
+        case PluginState::Starting:
+            return "starting";
+        case PluginState::Reattaching:
+            return "reattaching";
+        case PluginState::Healthy:
+            return "healthy";
+        case PluginState::BackingOff:
+            return "backing off";
+        case PluginState::Failed:
+            return "failed";
+        case PluginState::Stopped:
+            return "stopped";
     }
     return "unknown";
 }
@@ -136,9 +103,11 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
         : options_(std::move(options)), io_(io), notify_(boost::asio::make_strand(io)) {}
 
     Status start() {
-        if (options_.bundled_plugin_dir.empty()) options_.bundled_plugin_dir = bundled_plugin_dir_of_this_binary();
+        if (options_.bundled_plugin_dir.empty())
+            options_.bundled_plugin_dir = bundled_plugin_dir_of_this_binary();
         DROVER_CHECK(make_dirs(plugins_dir(), 0700));
-        const auto found = discover_plugins(options_.bundled_plugin_dir, options_.plugin_dir, options_.blocks);
+        const auto found =
+            discover_plugins(options_.bundled_plugin_dir, options_.plugin_dir, options_.blocks);
         for (const auto& warning : found.warnings) log::warn(kLog, warning);
         const auto base_environment = scrubbed_environment(environ);
         const auto agent = agent_config(options_);
@@ -154,7 +123,7 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
                 spec.config = plugin.block->config;
             }
             spec.agent = agent;
-            spec.env = environment(base_environment, plugin.key);
+            spec.env = plugin_environment(options_, base_environment, join_path(plugins_dir(), plugin.key));
             DROVER_CHECK(add(std::move(spec), &made));
             keys.insert(plugin.key);
         }
@@ -192,8 +161,10 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
                 if (left->fetch_sub(1) == 1) all_stopped->set_value();
             });
         }
-        // Every step of a supervisor's stop has a deadline of its own; this one is for an io_context nobody runs.
-        const auto limit = std::chrono::nanoseconds(3 * options_.limits.shutdown_ns + 2 * options_.limits.kill_ns);
+        // Every step of a supervisor's stop has a deadline of its own; this one is for an io_context nobody
+        // runs.
+        const auto limit =
+            std::chrono::nanoseconds(3 * options_.limits.shutdown_ns + 2 * options_.limits.kill_ns);
         if (future.wait_for(limit) != std::future_status::ready) {
             log::error(kLog, "plugins did not stop in time");
             return;
@@ -205,7 +176,8 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
     Result<std::shared_ptr<Driver>> driver(const std::string& name) {
         std::lock_guard lock(mutex_);
         auto it = drivers_.find(name);
-        if (it != drivers_.end() && (owners_.count(name) != 0 || !settled_)) return std::shared_ptr<Driver>(it->second);
+        if (it != drivers_.end() && (owners_.count(name) != 0 || !settled_))
+            return std::shared_ptr<Driver>(it->second);
         if (settled_ && !expected(name)) return unknown_driver(name);
         return std::shared_ptr<Driver>(client(name));
     }
@@ -288,8 +260,11 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
 
     Result<std::shared_ptr<DriverClient>> claim_driver(PluginSupervisor& claimant, const std::string& name,
                                                        const std::string& version) override {
-        const auto listed = [&](const std::vector<std::string>& list) { return std::find(list.begin(), list.end(), name) != list.end(); };
-        if (listed(options_.driver_denylist)) return make_error(Code::FailedPrecondition, "driver \"{}\" is in driver.denylist", name);
+        const auto listed = [&](const std::vector<std::string>& list) {
+            return std::find(list.begin(), list.end(), name) != list.end();
+        };
+        if (listed(options_.driver_denylist))
+            return make_error(Code::FailedPrecondition, "driver \"{}\" is in driver.denylist", name);
         if (!options_.driver_allowlist.empty() && !listed(options_.driver_allowlist)) {
             return make_error(Code::FailedPrecondition, "driver \"{}\" is not in driver.allowlist", name);
         }
@@ -299,12 +274,15 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
         if (other && other.get() != &claimant) {
             // The higher version wins; at the same one an operator's own plugin replaces the bundled one.
             const auto mine = version_numbers(version), theirs = version_numbers(owner.version);
-            const bool wins = mine > theirs || (mine == theirs && other->spec().bundled && !claimant.spec().bundled);
+            const bool wins =
+                mine > theirs || (mine == theirs && other->spec().bundled && !claimant.spec().bundled);
             if (!wins) {
-                return make_error(Code::FailedPrecondition, "driver \"{}\" is already provided by {} ({}), this is {}", name,
+                return make_error(Code::FailedPrecondition,
+                                  "driver \"{}\" is already provided by {} ({}), this is {}", name,
                                   other->spec().file, owner.version, version);
             }
-            other->retire(fmt::format("driver \"{}\" is provided by {} ({})", name, claimant.spec().file, version));
+            other->retire(
+                fmt::format("driver \"{}\" is provided by {} ({})", name, claimant.spec().file, version));
         }
         owner = {claimant.weak_from_this(), version};
         return client(name);
@@ -330,34 +308,24 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
 
     Status add(PluginSupervisor::Spec spec, std::vector<std::shared_ptr<PluginSupervisor>>* made) {
         spec.dir = join_path(plugins_dir(), spec.key);
-        if (!options_.cgroup_parent.empty()) spec.cgroup = join_path(options_.cgroup_parent, "plugins/" + spec.key);
+        if (!options_.cgroup_parent.empty())
+            spec.cgroup = join_path(options_.cgroup_parent, "plugins/" + spec.key);
         DROVER_CHECK(make_dirs(spec.dir, 0700));
         made->push_back(std::make_shared<PluginSupervisor>(std::move(spec), options_.limits, io_, *this));
         return {};
-    }
-
-    std::map<std::string, std::string> environment(std::map<std::string, std::string> env, const std::string& key) const {
-        env[std::string(kMagicCookieKey)] = kMagicCookie;
-        env["PLUGIN_MIN_PORT"] = "10000";
-        env["PLUGIN_MAX_PORT"] = "25000";
-        env["PLUGIN_PROTOCOL_VERSIONS"] = "2";
-        env["DROVER_TASK_STATE_DIR"] = options_.data_dir + "/client/tasks";
-        env["DROVER_CGROUP_PARENT"] = options_.cgroup_parent;
-        // A socket where only we can look; too long a path leaves it to the plugin (its temporary directory).
-        const std::string dir = join_path(plugins_dir(), key);
-        if (dir.size() <= kSocketDirMax) env["PLUGIN_UNIX_SOCKET_DIR"] = dir;
-        return env;
     }
 
     // Under mutex_: the driver's client, made when missing.
     std::shared_ptr<DriverClient> client(const std::string& name) {
         auto& slot = drivers_[name];
         if (!slot) {
-            slot = std::make_shared<DriverClient>(name, options_.limits, io_, [weak = weak_from_this()](const DriverStatus& status) {
-                auto self = weak.lock();
-                if (!self) return;
-                boost::asio::post(self->notify_, [news = self->driver_news_, status] { news->tell(status); });
-            });
+            slot = std::make_shared<DriverClient>(
+                name, options_.limits, io_, [weak = weak_from_this()](const DriverStatus& status) {
+                    auto self = weak.lock();
+                    if (!self) return;
+                    boost::asio::post(self->notify_,
+                                      [news = self->driver_news_, status] { news->tell(status); });
+                });
         }
         return slot;
     }
@@ -376,7 +344,8 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
         std::string why;
         for (const auto& supervisor : supervisors_) {
             const auto status = supervisor->status();
-            if (supervisor->log_name() == name || status.name == name) why = fmt::format("; {}: {}", status.file, status.reason);
+            if (supervisor->log_name() == name || status.name == name)
+                why = fmt::format("; {}: {}", status.file, status.reason);
         }
         return make_error(Code::NotFound, "unknown driver \"{}\" (this node has: {}){}", name,
                           names.empty() ? "none" : join(names, ", "), why);
@@ -389,7 +358,8 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
         settle_waiters_.clear();
         for (auto& [name, waiting] : drivers_) {
             if (owners_.count(name) == 0 && !expected(name)) {
-                boost::asio::post(io_, [waiting = waiting, error = unknown_driver(name)] { waiting->give_up(error); });
+                boost::asio::post(
+                    io_, [waiting = waiting, error = unknown_driver(name)] { waiting->give_up(error); });
             }
         }
     }
@@ -404,8 +374,10 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
     PluginHostOptions options_;
     boost::asio::io_context& io_;
     Strand notify_;
-    const std::shared_ptr<Subscribers<DriverStatus>> driver_news_ = std::make_shared<Subscribers<DriverStatus>>();
-    const std::shared_ptr<Subscribers<sdk::TaskEvent>> event_news_ = std::make_shared<Subscribers<sdk::TaskEvent>>();
+    const std::shared_ptr<Subscribers<DriverStatus>> driver_news_ =
+        std::make_shared<Subscribers<DriverStatus>>();
+    const std::shared_ptr<Subscribers<sdk::TaskEvent>> event_news_ =
+        std::make_shared<Subscribers<sdk::TaskEvent>>();
     std::vector<std::shared_ptr<PluginSupervisor>> supervisors_;  // as start() made it
 
     // Asked from every thread; held for map operations only, never while a callback runs.
@@ -418,27 +390,42 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
     std::vector<std::function<void()>> settle_waiters_;
 };
 
-Result<std::unique_ptr<PluginHost>> PluginHost::start(PluginHostOptions options, boost::asio::io_context& io) {
+Result<std::unique_ptr<PluginHost>> PluginHost::start(PluginHostOptions options,
+                                                      boost::asio::io_context& io) {
     auto impl = std::make_shared<Impl>(std::move(options), io);
     DROVER_CHECK(impl->start());
     return std::unique_ptr<PluginHost>(new PluginHost(std::move(impl)));
 }
 
 PluginHost::PluginHost(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
-PluginHost::~PluginHost() { impl_->stop(StopKind::Orderly); }
+PluginHost::~PluginHost() {
+    impl_->stop(StopKind::Orderly);
+}
 
-void PluginHost::stop(StopKind kind) { impl_->stop(kind); }
-Result<std::shared_ptr<Driver>> PluginHost::driver(const std::string& name) { return impl_->driver(name); }
-std::vector<PluginStatus> PluginHost::plugins() const { return impl_->plugins(); }
-std::vector<DriverStatus> PluginHost::drivers() const { return impl_->drivers(); }
-std::string PluginHost::plugin_status_json() const { return impl_->plugin_status_json(); }
+void PluginHost::stop(StopKind kind) {
+    impl_->stop(kind);
+}
+Result<std::shared_ptr<Driver>> PluginHost::driver(const std::string& name) {
+    return impl_->driver(name);
+}
+std::vector<PluginStatus> PluginHost::plugins() const {
+    return impl_->plugins();
+}
+std::vector<DriverStatus> PluginHost::drivers() const {
+    return impl_->drivers();
+}
+std::string PluginHost::plugin_status_json() const {
+    return impl_->plugin_status_json();
+}
 std::unique_ptr<OpenCall> PluginHost::on_driver_change(std::function<void(const DriverStatus&)> callback) {
     return impl_->on_driver_change(std::move(callback));
 }
 std::unique_ptr<OpenCall> PluginHost::on_task_event(std::function<void(const sdk::TaskEvent&)> callback) {
     return impl_->on_task_event(std::move(callback));
 }
-void PluginHost::when_settled(int64_t wait_ns, std::function<void()> callback) { impl_->when_settled(wait_ns, std::move(callback)); }
+void PluginHost::when_settled(int64_t wait_ns, std::function<void()> callback) {
+    impl_->when_settled(wait_ns, std::move(callback));
+}
 
 void PluginHost::apply(const DriverStatus& status, model::Node& node) {
     model::DriverInfo info;
@@ -452,8 +439,10 @@ void PluginHost::apply(const DriverStatus& status, model::Node& node) {
     info.set_update_time(status.updated_at);
     (*node.mutable_drivers())[status.name] = std::move(info);
     const std::string key = "driver." + status.name;
-    if (status.detected) (*node.mutable_attributes())[key] = "1";
-    else node.mutable_attributes()->erase(key);
+    if (status.detected)
+        (*node.mutable_attributes())[key] = "1";
+    else
+        node.mutable_attributes()->erase(key);
 }
 
 }  // namespace drover::agent

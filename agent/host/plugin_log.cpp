@@ -25,7 +25,9 @@ std::optional<PluginLogLine> parse_hclog(std::string_view line) {
     if (line.empty() || line.front() != '{') return std::nullopt;
     json doc;
     try {
-        doc = json::parse(line.begin(), line.end(), [](int depth, json::parse_event_t, json&) { return depth < 32; }, false);
+        doc = json::parse(
+            line.begin(), line.end(), [](int depth, json::parse_event_t, json&) { return depth < 32; },
+            false);
     } catch (const std::exception&) {
         return std::nullopt;
     }
@@ -42,8 +44,9 @@ std::optional<PluginLogLine> parse_hclog(std::string_view line) {
     for (const auto& [key, value] : doc.items()) {
         if (key == "@message" || key == "@level") continue;
         out.fields.emplace_back(key == "@timestamp" ? "timestamp" : key,
-                                value.is_string() ? value.get<std::string>()
-                                                  : value.dump(-1, ' ', false, json::error_handler_t::replace));
+                                value.is_string()
+                                    ? value.get<std::string>()
+                                    : value.dump(-1, ' ', false, json::error_handler_t::replace));
     }
     return out;
 }
@@ -53,8 +56,10 @@ std::string printable(std::string_view text) {
     std::string out;
     for (char c : text) {
         const auto byte = static_cast<unsigned char>(c);
-        if ((byte < 0x20 && c != '\t') || byte == 0x7f) out += fmt::format("\\x{:02x}", byte);
-        else out += c;
+        if ((byte < 0x20 && c != '\t') || byte == 0x7f)
+            out += fmt::format("\\x{:02x}", byte);
+        else
+            out += c;
     }
     return out;
 }
@@ -112,7 +117,9 @@ PluginLogLine PluginLog::parse(std::string_view line) {
     return out;
 }
 
-std::string PluginLog::tail() const { return join(tail_, "; "); }
+std::string PluginLog::tail() const {
+    return join(tail_, "; ");
+}
 
 void write_plugin_log(const std::string& plugin, const PluginLogLine& line) {
     if (!log::enabled(line.level)) return;

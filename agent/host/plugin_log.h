@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A plugin's stderr in the agent's log: hclog's JSON lines with their level and fields, everything else by its [LEVEL] tag.
-// PluginLog collects bytes into lines and keeps what little state there is (after a panic all is an error). Not
-// thread-safe: one per stream, on the instance's strand.
+// A plugin's stderr in the agent's log: hclog's JSON lines with their level and fields, everything else by
+// its [LEVEL] tag. PluginLog collects bytes into lines and keeps what little state there is (after a panic
+// all is an error). Not thread-safe: one per stream, on the instance's strand.
 #pragma once
 #include <string>
 #include <string_view>
@@ -20,7 +20,8 @@ struct PluginLogLine {
 
 class PluginLog {
  public:
-    // Complete lines among `bytes` and what was left before; a line longer than kLogLineBytesMax comes in pieces.
+    // Complete lines among `bytes` and what was left before; a line longer than kLogLineBytesMax comes in
+    // pieces.
     std::vector<PluginLogLine> feed(std::string_view bytes);
     // The rest without a newline, when the stream has ended.
     std::vector<PluginLogLine> finish();

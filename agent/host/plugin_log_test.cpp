@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lines of plugins' stderr: hclog JSON, tags, panics, pieces, and what must not reach a terminal. Backoff beside it.
+// Lines of plugins' stderr: hclog JSON, tags, panics, pieces, and what must not reach a terminal. Backoff
+// beside it.
 #include "agent/host/plugin_log.h"
 
 #include <gtest/gtest.h>
@@ -18,17 +19,21 @@ PluginLogLine one(const std::string& text) {
 }
 
 TEST(PluginLog, ReadsHclog) {
-    auto line = one(R"({"@level":"warn","@message":"disk is slow","@module":"podman","@timestamp":"2026-11-21T10:00:00.123456Z","n":3})");
+    auto line = one(
+        R"({"@level":"warn","@message":"disk is slow","@module":"podman",)"
+        R"("@timestamp":"2026-11-21T10:00:00.123456Z","n":3})");
     EXPECT_EQ(line.level, log::Level::Warn);
     EXPECT_EQ(line.message, "disk is slow");
     const std::vector<std::pair<std::string, std::string>> fields = {
         {"@module", "podman"}, {"timestamp", "2026-11-21T10:00:00.123456Z"}, {"n", "3"}};
-    for (const auto& field : fields) EXPECT_NE(std::find(line.fields.begin(), line.fields.end(), field), line.fields.end()) << field.first;
+    for (const auto& field : fields)
+        EXPECT_NE(std::find(line.fields.begin(), line.fields.end(), field), line.fields.end()) << field.first;
 }
 
 TEST(PluginLog, EverythingElseIsAPlainLine) {
-    for (const char* text : {R"({"@level":5,"@message":"x"})", R"({"@level":"loud","@message":"x"})", R"({"@message":"x"})", "{", "[]",
-                             R"({"@level":"info","@message":"a"}{"@level":"info","@message":"b"})"}) {
+    for (const char* text :
+         {R"({"@level":5,"@message":"x"})", R"({"@level":"loud","@message":"x"})", R"({"@message":"x"})", "{",
+          "[]", R"({"@level":"info","@message":"a"}{"@level":"info","@message":"b"})"}) {
         EXPECT_EQ(one(text).level, log::Level::Debug) << text;
         EXPECT_EQ(one(text).message, text);
     }

@@ -16,7 +16,8 @@ namespace {
 std::string exit_text(int pidfd) {
     constexpr auto kPidfd = static_cast<idtype_t>(3);  // P_PIDFD, missing in older headers
     siginfo_t info{};
-    if (::waitid(kPidfd, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0) return "exited";
+    if (::waitid(kPidfd, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0)
+        return "exited";
     if (info.si_code == CLD_EXITED) return fmt::format("exited with code {}", info.si_status);
     return fmt::format("killed by signal {}", info.si_status);
 }
@@ -24,18 +25,25 @@ std::string exit_text(int pidfd) {
 }  // namespace
 
 PluginProcess::PluginProcess(Strand strand, std::string log_name, pid_t pid, UniqueFd pidfd, Streams streams)
-    : strand_(std::move(strand)), log_name_(std::move(log_name)), pid_(pid), pidfd_(strand_), stdout_(strand_), stderr_(strand_) {
+    : strand_(std::move(strand)),
+      log_name_(std::move(log_name)),
+      pid_(pid),
+      pidfd_(strand_),
+      stdout_(strand_),
+      stderr_(strand_) {
     pidfd_.assign(pidfd.release());
     if (streams.stdout_read) stdout_.assign(streams.stdout_read.release());
     if (streams.stderr_read) stderr_.assign(streams.stderr_read.release());
 }
 
-void PluginProcess::watch(std::function<void(std::string)> first_line, std::function<void(std::string)> exited) {
+void PluginProcess::watch(std::function<void(std::string)> first_line,
+                          std::function<void(std::string)> exited) {
     first_line_ = std::move(first_line);
     on_exited_ = std::move(exited);
-    pidfd_.async_wait(Descriptor::wait_read, [self = shared_from_this()](const boost::system::error_code& error) {
-        if (!error && !self->detached_) self->on_exit();
-    });
+    pidfd_.async_wait(Descriptor::wait_read,
+                      [self = shared_from_this()](const boost::system::error_code& error) {
+                          if (!error && !self->detached_) self->on_exit();
+                      });
     if (stdout_.is_open()) read_stdout();
     if (stderr_.is_open()) read_stderr();
 }
@@ -43,7 +51,8 @@ void PluginProcess::watch(std::function<void(std::string)> first_line, std::func
 void PluginProcess::read_stdout() {
     stdout_.async_read_some(boost::asio::buffer(stdout_buffer_),
                             [self = shared_from_this()](const boost::system::error_code& error, size_t got) {
-                                if (error || self->detached_) return;  // the end of output; the exit comes by pidfd
+                                if (error || self->detached_)
+                                    return;  // the end of output; the exit comes by pidfd
                                 self->take_stdout(std::string_view(self->stdout_buffer_).substr(0, got));
                                 if (self->stdout_.is_open()) self->read_stdout();
                             });
@@ -97,11 +106,14 @@ void PluginProcess::on_exit() {
     exited_ = true;
     const auto keep = shared_from_this();
     std::string reason = exit_text(pidfd_.native_handle());
-    auto unheard = std::exchange(first_line_, nullptr);  // too late for a handshake, but its bytes may tell why
+    auto unheard =
+        std::exchange(first_line_, nullptr);  // too late for a handshake, but its bytes may tell why
     drain(stdout_, &PluginProcess::take_stdout);
     drain(stderr_, &PluginProcess::take_stderr);
     for (auto& line : stderr_log_.finish()) write_plugin_log(log_name_, line);
-    const std::string tail = !stderr_log_.tail().empty() ? stderr_log_.tail() : !line_.empty() ? line_ : stdout_log_.tail();
+    const std::string tail = !stderr_log_.tail().empty() ? stderr_log_.tail()
+                             : !line_.empty()            ? line_
+                                                         : stdout_log_.tail();
     if (!tail.empty()) reason += fmt::format(" (last output: {})", tail);
     boost::system::error_code ignored;
     pidfd_.close(ignored);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// PluginProcess: one process, launched by us or found again: hears of its exit by pidfd, drains its stdout and stderr into
-// the agent's log, hands over the handshake line, kills. Lives on its supervisor's strand (all members, all callbacks).
-// Letting go of it (detach) leaves the process running; it keeps itself alive until the exit or until detach().
+// PluginProcess: one process, launched by us or found again: hears of its exit by pidfd, drains its stdout
+// and stderr into the agent's log, hands over the handshake line, kills. Lives on its supervisor's strand
+// (all members, all callbacks). Letting go of it (detach) leaves the process running; it keeps itself alive
+// until the exit or until detach().
 #pragma once
 #include <sys/types.h>
 
@@ -28,8 +29,9 @@ class PluginProcess : public std::enable_shared_from_this<PluginProcess> {
     };
     PluginProcess(Strand strand, std::string log_name, pid_t pid, UniqueFd pidfd, Streams streams);
 
-    // `first_line` gets stdout up to the first newline (or what kHandshakeBytesMax allows); null: the process has said it
-    // long ago. `exited` is called once, with a reason for people: "killed by signal 9 (last output: ...)".
+    // `first_line` gets stdout up to the first newline (or what kHandshakeBytesMax allows); null: the process
+    // has said it long ago. `exited` is called once, with a reason for people: "killed by signal 9 (last
+    // output: ...)".
     void watch(std::function<void(std::string)> first_line, std::function<void(std::string)> exited);
     // From now on the exit is told to this one instead.
     void watch_exit(std::function<void(std::string)> exited) { on_exited_ = std::move(exited); }

@@ -1,22 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// The generated stubs of Nomad's plugin protocol behind PluginRpc: reactors here only convert and hand on. The one file
-// of the agent that sees gRPC's client classes of the plugin protocol.
+// The generated stubs of Nomad's plugin protocol behind PluginRpc: reactors here only convert and hand on.
+// The one file of the agent that sees gRPC's client classes of the plugin protocol.
 #include "agent/host/plugin_rpc.h"
 
-#include <arpa/inet.h>
 #include <grpcpp/create_channel_posix.h>
 #include <grpcpp/grpcpp.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <condition_variable>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 
-#include "base/files.h"
+#include "agent/host/dial.h"
 #include "plugin-sdk/wire/driver_wire.h"
 #include "proto/plugin/base.grpc.pb.h"
 #include "proto/plugin/driver.grpc.pb.h"
@@ -30,54 +26,13 @@ namespace driverpb = wire::driverpb;
 
 namespace {
 
-Result<UniqueFd> dial(const Handshake& address) {
-    const bool is_unix = address.network == Handshake::Network::Unix;
-    sockaddr_storage storage{};
-    socklen_t size = 0;
-    int family = AF_UNIX;
-    if (is_unix) {
-        auto* un = reinterpret_cast<sockaddr_un*>(&storage);
-        un->sun_family = AF_UNIX;
-        DROVER_ASSERT(address.address.size() < sizeof un->sun_path);  // parse_handshake refuses longer ones
-        address.address.copy(un->sun_path, sizeof un->sun_path - 1);
-        size = sizeof *un;
-    } else if (auto* in4 = reinterpret_cast<sockaddr_in*>(&storage);
-               ::inet_pton(AF_INET, address.address.c_str(), &in4->sin_addr) == 1) {
-        in4->sin_family = AF_INET;
-        family = AF_INET;
-        in4->sin_port = htons(address.port);
-        size = sizeof *in4;
-    } else {
-        auto* in6 = reinterpret_cast<sockaddr_in6*>(&storage);
-        if (::inet_pton(AF_INET6, address.address.c_str(), &in6->sin6_addr) != 1) {
-            return make_error(Code::InvalidArgument, "bad address \"{}\"", address.address);
-        }
-        in6->sin6_family = AF_INET6;
-        family = AF_INET6;
-        in6->sin6_port = htons(address.port);
-        size = sizeof *in6;
-    }
-    UniqueFd fd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!fd) return Error::from_errno("socket");
-    if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&storage), size) == 0) return fd;
-    if (errno != EINPROGRESS) return Error::from_errno(fmt::format("connect to {}", address.address));
-    constexpr int kConnectMs = 1000;
-    pollfd wait{fd.get(), POLLOUT, 0};
-    int failure = 0;
-    socklen_t failure_size = sizeof failure;
-    if (::poll(&wait, 1, kConnectMs) != 1) return make_error(Code::DeadlineExceeded, "connect to {}: no answer", address.address);
-    if (::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &failure, &failure_size) != 0 || failure != 0) {
-        return Error::from_errno(fmt::format("connect to {}", address.address), failure);
-    }
-    return fd;
-}
-
 // Shared by an open call's handle and its reactor: after closing, no callback is made.
 using Gate = std::shared_ptr<std::atomic<bool>>;
 
 class OpenContext : public OpenCall {
  public:
-    OpenContext(std::shared_ptr<grpc::ClientContext> context, Gate gate) : context_(std::move(context)), gate_(std::move(gate)) {}
+    OpenContext(std::shared_ptr<grpc::ClientContext> context, Gate gate)
+        : context_(std::move(context)), gate_(std::move(gate)) {}
     ~OpenContext() override { OpenContext::cancel(); }
     void cancel() override {
         if (!gate_->exchange(true) && context_) context_->TryCancel();
@@ -88,10 +43,32 @@ class OpenContext : public OpenCall {
     Gate gate_;
 };
 
+// How most calls end: the answer as the SDK's value, or just that there was one.
+template <class Response, class T>
+auto converted(Done<T> done) {
+    return [done = std::move(done)](Result<Response> r) {
+        if (!r) return done(std::move(r).error());
+        done(wire::from_proto(*r));
+    };
+}
+template <class Response>
+auto finished(Done<void> done) {
+    return [done = std::move(done)](Result<Response> r) { r ? done(Status()) : done(std::move(r).error()); };
+}
+
+// Init and Driver.Shutdown are newer than most plugins.
+Done<void> tolerate_missing(Done<void> done) {
+    return [done = std::move(done)](Status status) {
+        if (!status && status.error().code() == Code::Unimplemented) return done(Status());
+        done(std::move(status));
+    };
+}
+
 }  // namespace
 
 struct PluginRpc::Impl : std::enable_shared_from_this<PluginRpc::Impl> {
-    Impl(std::shared_ptr<grpc::Channel> channel, pid_t peer, const HostLimits& limits, boost::asio::io_context& io)
+    Impl(std::shared_ptr<grpc::Channel> channel, pid_t peer, const HostLimits& limits,
+         boost::asio::io_context& io)
         : base(basepb::BasePlugin::NewStub(channel)),
           driver(driverpb::Driver::NewStub(channel)),
           controller(plugin::GRPCController::NewStub(channel)),
@@ -100,7 +77,8 @@ struct PluginRpc::Impl : std::enable_shared_from_this<PluginRpc::Impl> {
           limits(limits),
           io(io) {}
 
-    // The life of one call on the connection: between admit() and leave() the connection is not idle. 0: closed.
+    // The life of one call on the connection: between admit() and leave() the connection is not idle. 0:
+    // closed.
     uint64_t admit(std::shared_ptr<grpc::ClientContext> context) {
         std::lock_guard lock(mutex);
         if (closed) return 0;
@@ -122,13 +100,15 @@ struct PluginRpc::Impl : std::enable_shared_from_this<PluginRpc::Impl> {
             case grpc::StatusCode::CANCELLED:
             case grpc::StatusCode::DEADLINE_EXCEEDED: {
                 const bool late = status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
-                auto error = make_error(Code::Aborted, "plugin {} during {}: {}", late ? "did not answer" : "was lost", method,
-                                        status.error_message());
+                auto error = make_error(Code::Aborted, "plugin {} during {}: {}",
+                                        late ? "did not answer" : "was lost", method, status.error_message());
                 tell_trouble(error.message());
                 return error;
             }
-            case grpc::StatusCode::ABORTED: return Error(Code::Unknown, status.error_message());
-            default: return wire::from_status(status);
+            case grpc::StatusCode::ABORTED:
+                return Error(Code::Unknown, status.error_message());
+            default:
+                return wire::from_status(status);
         }
     }
     void tell_trouble(const std::string& reason) {
@@ -140,11 +120,11 @@ struct PluginRpc::Impl : std::enable_shared_from_this<PluginRpc::Impl> {
         if (tell) tell(reason);
     }
 
-    // One unary call. `invoke(context, request, response, callback)` starts it, `finish(Result<Response>)` ends it.
-    // deadline_ns 0: none.
+    // One unary call. `invoke(context, request, response, callback)` starts it, `finish(Result<Response>)`
+    // ends it. deadline_ns 0: none.
     template <class Response, class Request, class Invoke, class Finish>
-    std::shared_ptr<grpc::ClientContext> unary(std::string_view method, int64_t deadline_ns, Request request, Invoke invoke,
-                                               Finish finish) {
+    std::shared_ptr<grpc::ClientContext> unary(std::string_view method, int64_t deadline_ns, Request request,
+                                               Invoke invoke, Finish finish) {
         struct Call {
             std::shared_ptr<grpc::ClientContext> context = std::make_shared<grpc::ClientContext>();
             Request request;
@@ -153,17 +133,23 @@ struct PluginRpc::Impl : std::enable_shared_from_this<PluginRpc::Impl> {
         auto call = std::make_shared<Call>();
         call->request = std::move(request);
         if (deadline_ns > 0) {
-            call->context->set_deadline(std::chrono::system_clock::now() + std::chrono::nanoseconds(deadline_ns));
+            call->context->set_deadline(std::chrono::system_clock::now() +
+                                        std::chrono::nanoseconds(deadline_ns));
         }
         const uint64_t id = admit(call->context);
         if (id == 0) {
-            boost::asio::post(io, [error = closed_error(), finish]() mutable { finish(Result<Response>(std::move(error))); });
+            boost::asio::post(io, [error = closed_error(), finish]() mutable {
+                finish(Result<Response>(std::move(error)));
+            });
             return nullptr;
         }
         invoke(call->context.get(), &call->request, &call->response,
-               [self = shared_from_this(), call, id, method = std::string(method), finish](grpc::Status status) mutable {
-                   if (status.ok()) finish(Result<Response>(std::move(call->response)));
-                   else finish(Result<Response>(self->failed(status, method)));
+               [self = shared_from_this(), call, id, method = std::string(method),
+                finish](grpc::Status status) mutable {
+                   if (status.ok())
+                       finish(Result<Response>(std::move(call->response)));
+                   else
+                       finish(Result<Response>(self->failed(status, method)));
                    self->leave(id);
                });
         return call->context;
@@ -190,8 +176,10 @@ struct PluginRpc::Impl : std::enable_shared_from_this<PluginRpc::Impl> {
         }
         void OnDone(const grpc::Status& status) override {
             if (!gate->load()) {
-                if (status.ok()) ended(Status());
-                else ended(Status(impl->failed(status, method)));
+                if (status.ok())
+                    ended(Status());
+                else
+                    ended(Status(impl->failed(status, method)));
             }
             auto keep = impl;
             const uint64_t call = id;
@@ -245,16 +233,17 @@ struct PluginRpc::Impl : std::enable_shared_from_this<PluginRpc::Impl> {
 
 Result<std::shared_ptr<PluginRpc>> PluginRpc::connect(const Handshake& address, const HostLimits& limits,
                                                       boost::asio::io_context& io) {
-    DROVER_TRY(UniqueFd fd, dial(address));
+    DROVER_TRY(UniqueFd fd, dial_plugin(address));
     pid_t peer = 0;
     if (address.network == Handshake::Network::Unix) {
         ucred credentials{};
         socklen_t size = sizeof credentials;
-        if (::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) return Error::from_errno("SO_PEERCRED");
+        if (::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0)
+            return Error::from_errno("SO_PEERCRED");
         peer = credentials.pid;
         if (credentials.uid != ::geteuid()) {
-            return make_error(Code::PermissionDenied, "{} is served by user {}, expected {}", address.address, credentials.uid,
-                              ::geteuid());
+            return make_error(Code::PermissionDenied, "{} is served by user {}, expected {}", address.address,
+                              credentials.uid, ::geteuid());
         }
     }
     grpc::ChannelArguments arguments;
@@ -264,12 +253,17 @@ Result<std::shared_ptr<PluginRpc>> PluginRpc::connect(const Handshake& address, 
     arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     auto channel = grpc::CreateCustomInsecureChannelFromFd("plugin", fd.release(), arguments);
-    return std::shared_ptr<PluginRpc>(new PluginRpc(std::make_shared<Impl>(std::move(channel), peer, limits, io)));
+    return std::shared_ptr<PluginRpc>(
+        new PluginRpc(std::make_shared<Impl>(std::move(channel), peer, limits, io)));
 }
 
-PluginRpc::~PluginRpc() { close(); }
+PluginRpc::~PluginRpc() {
+    close();
+}
 
-pid_t PluginRpc::peer_pid() const { return impl_->peer_pid; }
+pid_t PluginRpc::peer_pid() const {
+    return impl_->peer_pid;
+}
 
 void PluginRpc::on_trouble(std::function<void(std::string reason)> callback) {
     std::lock_guard lock(impl_->mutex);
@@ -303,10 +297,7 @@ void PluginRpc::plugin_info(int64_t deadline_ns, Done<sdk::PluginInfo> done) {
     impl_->unary<basepb::PluginInfoResponse>(
         "PluginInfo", deadline_ns, basepb::PluginInfoRequest(),
         [s = impl_->base.get()](auto... a) { s->async()->PluginInfo(a...); },
-        [done](Result<basepb::PluginInfoResponse> r) {
-            if (!r) return done(std::move(r).error());
-            done(wire::from_proto(*r));
-        });
+        converted<basepb::PluginInfoResponse>(done));
 }
 
 void PluginRpc::config_schema(Done<std::optional<ConfigSchema>> done) {
@@ -324,58 +315,46 @@ void PluginRpc::config_schema(Done<std::optional<ConfigSchema>> done) {
         });
 }
 
-void PluginRpc::set_config(std::string msgpack, const sdk::AgentConfig& agent, std::string api_version, Done<void> done) {
+void PluginRpc::set_config(std::string msgpack, const sdk::AgentConfig& agent, std::string api_version,
+                           Done<void> done) {
     basepb::SetConfigRequest request;
     request.set_msgpack_config(std::move(msgpack));
     request.set_plugin_api_version(std::move(api_version));
     wire::to_proto(agent, request.mutable_nomad_config());
     impl_->unary<basepb::SetConfigResponse>(
-        "SetConfig", impl_->limits.call_ns, std::move(request), [s = impl_->base.get()](auto... a) { s->async()->SetConfig(a...); },
-        [done](Result<basepb::SetConfigResponse> r) { r ? done(Status()) : done(std::move(r).error()); });
+        "SetConfig", impl_->limits.call_ns, std::move(request),
+        [s = impl_->base.get()](auto... a) { s->async()->SetConfig(a...); },
+        finished<basepb::SetConfigResponse>(done));
 }
 
 void PluginRpc::shutdown(Done<void> done) {
     impl_->unary<plugin::Empty>(
         "Shutdown", impl_->limits.shutdown_ns, plugin::Empty(),
         [s = impl_->controller.get()](auto... a) { s->async()->Shutdown(a...); },
-        [done](Result<plugin::Empty> r) { r ? done(Status()) : done(std::move(r).error()); });
+        finished<plugin::Empty>(done));
 }
 
 std::unique_ptr<OpenCall> PluginRpc::stdio(std::function<void(const std::string&)> text, Done<void> ended) {
     return impl_->stream<plugin::StdioData>(
-        "StreamStdio", google::protobuf::Empty(), [s = impl_->stdio.get()](auto... a) { s->async()->StreamStdio(a...); },
+        "StreamStdio", google::protobuf::Empty(),
+        [s = impl_->stdio.get()](auto... a) { s->async()->StreamStdio(a...); },
         [text](const plugin::StdioData& m) { text(m.data()); }, std::move(ended));
 }
 
 // ---- drivers ----
 
-namespace {
-
-// Init and Driver.Shutdown are newer than most plugins.
-Done<void> tolerate_missing(Done<void> done) {
-    return [done = std::move(done)](Status status) {
-        if (!status && status.error().code() == Code::Unimplemented) return done(Status());
-        done(std::move(status));
-    };
-}
-
-}  // namespace
-
 void PluginRpc::driver_init(Done<void> done) {
     impl_->unary<driverpb::InitResponse>(
-        "Init", impl_->limits.call_ns, driverpb::InitRequest(), [s = impl_->driver.get()](auto... a) { s->async()->Init(a...); },
-        [done = tolerate_missing(std::move(done))](Result<driverpb::InitResponse> r) {
-            r ? done(Status()) : done(std::move(r).error());
-        });
+        "Init", impl_->limits.call_ns, driverpb::InitRequest(),
+        [s = impl_->driver.get()](auto... a) { s->async()->Init(a...); },
+        finished<driverpb::InitResponse>(tolerate_missing(std::move(done))));
 }
 
 void PluginRpc::driver_shutdown(Done<void> done) {
     impl_->unary<driverpb::ShutdownResponse>(
         "Driver.Shutdown", impl_->limits.shutdown_ns, driverpb::ShutdownRequest(),
         [s = impl_->driver.get()](auto... a) { s->async()->Shutdown(a...); },
-        [done = tolerate_missing(std::move(done))](Result<driverpb::ShutdownResponse> r) {
-            r ? done(Status()) : done(std::move(r).error());
-        });
+        finished<driverpb::ShutdownResponse>(tolerate_missing(std::move(done))));
 }
 
 void PluginRpc::task_config_schema(Done<ConfigSchema> done) {
@@ -398,15 +377,20 @@ void PluginRpc::capabilities(Done<sdk::Capabilities> done) {
         });
 }
 
-std::unique_ptr<OpenCall> PluginRpc::fingerprint(std::function<void(sdk::Fingerprint)> message, Done<void> ended) {
+std::unique_ptr<OpenCall> PluginRpc::fingerprint(std::function<void(sdk::Fingerprint)> message,
+                                                 Done<void> ended) {
     return impl_->stream<driverpb::FingerprintResponse>(
-        "Fingerprint", driverpb::FingerprintRequest(), [s = impl_->driver.get()](auto... a) { s->async()->Fingerprint(a...); },
-        [message](const driverpb::FingerprintResponse& m) { message(wire::from_proto(m)); }, std::move(ended));
+        "Fingerprint", driverpb::FingerprintRequest(),
+        [s = impl_->driver.get()](auto... a) { s->async()->Fingerprint(a...); },
+        [message](const driverpb::FingerprintResponse& m) { message(wire::from_proto(m)); },
+        std::move(ended));
 }
 
-std::unique_ptr<OpenCall> PluginRpc::task_events(std::function<void(sdk::TaskEvent)> message, Done<void> ended) {
+std::unique_ptr<OpenCall> PluginRpc::task_events(std::function<void(sdk::TaskEvent)> message,
+                                                 Done<void> ended) {
     return impl_->stream<driverpb::DriverTaskEvent>(
-        "TaskEvents", driverpb::TaskEventsRequest(), [s = impl_->driver.get()](auto... a) { s->async()->TaskEvents(a...); },
+        "TaskEvents", driverpb::TaskEventsRequest(),
+        [s = impl_->driver.get()](auto... a) { s->async()->TaskEvents(a...); },
         [message](const driverpb::DriverTaskEvent& m) { message(wire::from_proto(m)); }, std::move(ended));
 }
 
@@ -416,10 +400,7 @@ void PluginRpc::start_task(const sdk::TaskConfig& config, Done<sdk::StartedTask>
     impl_->unary<driverpb::StartTaskResponse>(
         "StartTask", impl_->limits.start_task_ns, std::move(request),
         [s = impl_->driver.get()](auto... a) { s->async()->StartTask(a...); },
-        [done](Result<driverpb::StartTaskResponse> r) {
-            if (!r) return done(std::move(r).error());
-            done(wire::from_proto(*r));
-        });
+        converted<driverpb::StartTaskResponse>(done));
 }
 
 void PluginRpc::recover_task(const sdk::TaskHandle& handle, Done<void> done) {
@@ -429,7 +410,7 @@ void PluginRpc::recover_task(const sdk::TaskHandle& handle, Done<void> done) {
     impl_->unary<driverpb::RecoverTaskResponse>(
         "RecoverTask", impl_->limits.call_ns, std::move(request),
         [s = impl_->driver.get()](auto... a) { s->async()->RecoverTask(a...); },
-        [done](Result<driverpb::RecoverTaskResponse> r) { r ? done(Status()) : done(std::move(r).error()); });
+        finished<driverpb::RecoverTaskResponse>(done));
 }
 
 std::unique_ptr<OpenCall> PluginRpc::wait_task(const std::string& task_id, Done<sdk::ExitResult> done) {
@@ -437,7 +418,8 @@ std::unique_ptr<OpenCall> PluginRpc::wait_task(const std::string& task_id, Done<
     request.set_task_id(task_id);
     auto gate = std::make_shared<std::atomic<bool>>(false);
     auto context = impl_->unary<driverpb::WaitTaskResponse>(
-        "WaitTask", 0, std::move(request), [s = impl_->driver.get()](auto... a) { s->async()->WaitTask(a...); },
+        "WaitTask", 0, std::move(request),
+        [s = impl_->driver.get()](auto... a) { s->async()->WaitTask(a...); },
         [done, gate](Result<driverpb::WaitTaskResponse> r) {
             if (gate->load()) return;
             if (!r) return done(std::move(r).error());
@@ -446,7 +428,8 @@ std::unique_ptr<OpenCall> PluginRpc::wait_task(const std::string& task_id, Done<
     return std::make_unique<OpenContext>(std::move(context), std::move(gate));
 }
 
-void PluginRpc::stop_task(const std::string& task_id, int64_t timeout_ns, const std::string& signal, Done<void> done) {
+void PluginRpc::stop_task(const std::string& task_id, int64_t timeout_ns, const std::string& signal,
+                          Done<void> done) {
     driverpb::StopTaskRequest request;
     request.set_task_id(task_id);
     *request.mutable_timeout() = wire::duration_to_proto(timeout_ns);
@@ -454,7 +437,7 @@ void PluginRpc::stop_task(const std::string& task_id, int64_t timeout_ns, const 
     impl_->unary<driverpb::StopTaskResponse>(
         "StopTask", timeout_ns + impl_->limits.stop_slack_ns, std::move(request),
         [s = impl_->driver.get()](auto... a) { s->async()->StopTask(a...); },
-        [done](Result<driverpb::StopTaskResponse> r) { r ? done(Status()) : done(std::move(r).error()); });
+        finished<driverpb::StopTaskResponse>(done));
 }
 
 void PluginRpc::destroy_task(const std::string& task_id, bool force, Done<void> done) {
@@ -464,7 +447,7 @@ void PluginRpc::destroy_task(const std::string& task_id, bool force, Done<void> 
     impl_->unary<driverpb::DestroyTaskResponse>(
         "DestroyTask", impl_->limits.call_ns, std::move(request),
         [s = impl_->driver.get()](auto... a) { s->async()->DestroyTask(a...); },
-        [done](Result<driverpb::DestroyTaskResponse> r) { r ? done(Status()) : done(std::move(r).error()); });
+        finished<driverpb::DestroyTaskResponse>(done));
 }
 
 void PluginRpc::signal_task(const std::string& task_id, const std::string& signal, Done<void> done) {
@@ -474,7 +457,7 @@ void PluginRpc::signal_task(const std::string& task_id, const std::string& signa
     impl_->unary<driverpb::SignalTaskResponse>(
         "SignalTask", impl_->limits.call_ns, std::move(request),
         [s = impl_->driver.get()](auto... a) { s->async()->SignalTask(a...); },
-        [done](Result<driverpb::SignalTaskResponse> r) { r ? done(Status()) : done(std::move(r).error()); });
+        finished<driverpb::SignalTaskResponse>(done));
 }
 
 void PluginRpc::inspect_task(const std::string& task_id, Done<sdk::TaskStatus> done) {
@@ -483,37 +466,34 @@ void PluginRpc::inspect_task(const std::string& task_id, Done<sdk::TaskStatus> d
     impl_->unary<driverpb::InspectTaskResponse>(
         "InspectTask", impl_->limits.call_ns, std::move(request),
         [s = impl_->driver.get()](auto... a) { s->async()->InspectTask(a...); },
-        [done](Result<driverpb::InspectTaskResponse> r) {
-            if (!r) return done(std::move(r).error());
-            done(wire::from_proto(*r));
-        });
+        converted<driverpb::InspectTaskResponse>(done));
 }
 
 std::unique_ptr<OpenCall> PluginRpc::task_stats(const std::string& task_id, int64_t interval_ns,
-                                                std::function<void(sdk::TaskStats)> message, Done<void> ended) {
+                                                std::function<void(sdk::TaskStats)> message,
+                                                Done<void> ended) {
     driverpb::TaskStatsRequest request;
     request.set_task_id(task_id);
     *request.mutable_collection_interval() = wire::duration_to_proto(interval_ns);
     return impl_->stream<driverpb::TaskStatsResponse>(
-        "TaskStats", std::move(request), [s = impl_->driver.get()](auto... a) { s->async()->TaskStats(a...); },
+        "TaskStats", std::move(request),
+        [s = impl_->driver.get()](auto... a) { s->async()->TaskStats(a...); },
         [message](const driverpb::TaskStatsResponse& m) {
             if (m.has_stats()) message(wire::from_proto(m.stats()));
         },
         std::move(ended));
 }
 
-void PluginRpc::exec_task(const std::string& task_id, const std::vector<std::string>& command, int64_t timeout_ns,
-                          Done<sdk::ExecOutput> done) {
+void PluginRpc::exec_task(const std::string& task_id, const std::vector<std::string>& command,
+                          int64_t timeout_ns, Done<sdk::ExecOutput> done) {
     driverpb::ExecTaskRequest request;
     request.set_task_id(task_id);
     for (const auto& part : command) request.add_command(part);
     *request.mutable_timeout() = wire::duration_to_proto(timeout_ns);
     impl_->unary<driverpb::ExecTaskResponse>(
-        "ExecTask", impl_->limits.exec_ns, std::move(request), [s = impl_->driver.get()](auto... a) { s->async()->ExecTask(a...); },
-        [done](Result<driverpb::ExecTaskResponse> r) {
-            if (!r) return done(std::move(r).error());
-            done(wire::from_proto(*r));
-        });
+        "ExecTask", impl_->limits.exec_ns, std::move(request),
+        [s = impl_->driver.get()](auto... a) { s->async()->ExecTask(a...); },
+        converted<driverpb::ExecTaskResponse>(done));
 }
 
 }  // namespace drover::agent

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// PluginRpc: one connection to one plugin process, every RPC of the protocol as an asynchronous call on SDK values. The
-// connection is one socket, never dialled again: when it breaks, this plugin instance is lost. Used by the supervisor
-// (base and controller calls, streams) and by DriverClient (a task's calls).
+// PluginRpc: one connection to one plugin process, every RPC of the protocol as an asynchronous call on SDK
+// values. The connection is one socket, never dialled again: when it breaks, this plugin instance is lost.
+// Used by the supervisor (base and controller calls, streams) and by DriverClient (a task's calls).
 //
-// Threads: everything from any thread; callbacks on gRPC's threads or the io_context's, never from inside the call. They
-// must not block. An ended connection gives Unavailable (the call was not made) or Aborted (it was under way).
+// Threads: everything from any thread; callbacks on gRPC's threads or the io_context's, never from inside the
+// call. They must not block. An ended connection gives Unavailable (the call was not made) or Aborted (it was
+// under way).
 #pragma once
 #include <sys/types.h>
 
@@ -30,7 +31,8 @@ namespace drover::agent {
 
 class PluginRpc {
  public:
-    // Dials once; does not block for longer than a local connect. The io_context must outlive the last callback.
+    // Dials once; does not block for longer than a local connect. The io_context must outlive the last
+    // callback.
     static Result<std::shared_ptr<PluginRpc>> connect(const Handshake& address, const HostLimits& limits,
                                                       boost::asio::io_context& io);
     ~PluginRpc();
@@ -47,7 +49,8 @@ class PluginRpc {
     // --- every plugin
     void plugin_info(int64_t deadline_ns, Done<sdk::PluginInfo> done);
     void config_schema(Done<std::optional<ConfigSchema>> done);  // none: the plugin takes no config
-    void set_config(std::string msgpack, const sdk::AgentConfig& agent, std::string api_version, Done<void> done);
+    void set_config(std::string msgpack, const sdk::AgentConfig& agent, std::string api_version,
+                    Done<void> done);
     void shutdown(Done<void> done);  // Controller.Shutdown, by limits.shutdown_ns
     // Reads what the plugin prints by this way, for ever; `text` gets stderr's and stdout's bytes.
     std::unique_ptr<OpenCall> stdio(std::function<void(const std::string& bytes)> text, Done<void> ended);
@@ -62,7 +65,8 @@ class PluginRpc {
     void start_task(const sdk::TaskConfig& config, Done<sdk::StartedTask> done);
     void recover_task(const sdk::TaskHandle& handle, Done<void> done);
     std::unique_ptr<OpenCall> wait_task(const std::string& task_id, Done<sdk::ExitResult> done);
-    void stop_task(const std::string& task_id, int64_t timeout_ns, const std::string& signal, Done<void> done);
+    void stop_task(const std::string& task_id, int64_t timeout_ns, const std::string& signal,
+                   Done<void> done);
     void destroy_task(const std::string& task_id, bool force, Done<void> done);
     void signal_task(const std::string& task_id, const std::string& signal, Done<void> done);
     void inspect_task(const std::string& task_id, Done<sdk::TaskStatus> done);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// PluginSupervisor, second half: a configured plugin's streams and health, its loss, its shutdown. See the header.
+// PluginSupervisor, second half: a configured plugin's streams and health, its loss, its shutdown. See the
+// header.
 #include "agent/host/plugin_supervisor.h"
 
 #include <sys/stat.h>
@@ -19,7 +20,8 @@ constexpr std::string_view kLog = "client.driver_mgr";
 
 }  // namespace
 
-PluginSupervisor::PluginSupervisor(Spec spec, const HostLimits& limits, boost::asio::io_context& io, SupervisorHost& host)
+PluginSupervisor::PluginSupervisor(Spec spec, const HostLimits& limits, boost::asio::io_context& io,
+                                   SupervisorHost& host)
     : spec_(std::move(spec)),
       limits_(limits),
       io_(io),
@@ -67,13 +69,16 @@ void PluginSupervisor::set_state(PluginState state, std::string reason) {
 
 void PluginSupervisor::after(boost::asio::steady_timer& timer, int64_t delay_ns, std::function<void()> f) {
     timer.expires_after(std::chrono::nanoseconds(delay_ns));
-    timer.async_wait([self = shared_from_this(), attempt = attempt_, f = std::move(f)](const boost::system::error_code& cancelled) {
+    timer.async_wait([self = shared_from_this(), attempt = attempt_,
+                      f = std::move(f)](const boost::system::error_code& cancelled) {
         if (!cancelled && self->attempt_ == attempt) f();
     });
 }
 
-void PluginSupervisor::watch_process(pid_t pid, UniqueFd pidfd, PluginProcess::Streams streams, bool expect_handshake) {
-    process_ = std::make_shared<PluginProcess>(strand_, log_name(), pid, std::move(pidfd), std::move(streams));
+void PluginSupervisor::watch_process(pid_t pid, UniqueFd pidfd, PluginProcess::Streams streams,
+                                     bool expect_handshake) {
+    process_ =
+        std::make_shared<PluginProcess>(strand_, log_name(), pid, std::move(pidfd), std::move(streams));
     std::function<void(std::string)> first_line;
     if (expect_handshake) first_line = bound([this](const std::string& line) { on_handshake(line); });
     process_->watch(std::move(first_line), bound([this](std::string reason) { lost(std::move(reason)); }));
@@ -99,44 +104,47 @@ void PluginSupervisor::open_fingerprint() {
                                          if (!std::exchange(settled_, true)) host_.settled(*this);
                                      }),
                                      bound([this](const Status& ended) {
-                                         // A dead plugin is lost()'s business. A stream that ends on a live one is
-                                         // opened again, never at once: some plugins end it each time.
+                                         // A dead plugin is lost()'s business. A stream that ends on a live
+                                         // one is opened again, never at once: some plugins end it each time.
                                          if (!ended && !plugin_lost(ended.error())) {
                                              sdk::Fingerprint failed;
                                              failed.error = ended.error().message();
                                              client_->set_fingerprint(failed);
                                          }
-                                         after(fingerprint_timer_, fingerprint_backoff_.next(static_cast<uint32_t>(random_())),
+                                         after(fingerprint_timer_,
+                                               fingerprint_backoff_.next(static_cast<uint32_t>(random_())),
                                                [this] { open_fingerprint(); });
                                      }));
 }
 
 void PluginSupervisor::open_task_events() {
-    task_events_ = rpc_->task_events(bound([this](const sdk::TaskEvent& event) {
-                                         events_backoff_.reset();
-                                         host_.task_event(event);
-                                     }),
-                                     bound([this](const Status&) {
-                                         after(events_timer_, events_backoff_.next(static_cast<uint32_t>(random_())),
-                                               [this] { open_task_events(); });
-                                     }));
+    task_events_ =
+        rpc_->task_events(bound([this](const sdk::TaskEvent& event) {
+                              events_backoff_.reset();
+                              host_.task_event(event);
+                          }),
+                          bound([this](const Status&) {
+                              after(events_timer_, events_backoff_.next(static_cast<uint32_t>(random_())),
+                                    [this] { open_task_events(); });
+                          }));
 }
 
 void PluginSupervisor::schedule_health_check() {
-    // Trouble in some call: look soon, but leave time for the exit to be heard of, which knows the better reason.
+    // Trouble in some call: look soon, but leave time for the exit to be heard of, which knows the better
+    // reason.
     constexpr int64_t kTroubleDelay = 200 * kMillisecond;
-    rpc_->on_trouble(bound([this](const std::string&) {
-        after(health_timer_, kTroubleDelay, [this] { check_health(); });
-    }));
+    rpc_->on_trouble(bound(
+        [this](const std::string&) { after(health_timer_, kTroubleDelay, [this] { check_health(); }); }));
     after(health_timer_, limits_.health_interval_ns, [this] { check_health(); });
 }
 
 void PluginSupervisor::check_health() {
     rpc_->plugin_info(limits_.health_deadline_ns, bound([this](const Result<sdk::PluginInfo>& info) {
-        if (!info) return lost(fmt::format("health check failed: {}", info.error().message()));
-        if (mono_now() - healthy_since_ns_ > limits_.backoff_reset_ns) backoff_.reset();
-        schedule_health_check();
-    }));
+                          if (!info)
+                              return lost(fmt::format("health check failed: {}", info.error().message()));
+                          if (mono_now() - healthy_since_ns_ > limits_.backoff_reset_ns) backoff_.reset();
+                          schedule_health_check();
+                      }));
 }
 
 // ---- the end of a plugin ----
@@ -157,8 +165,8 @@ void PluginSupervisor::let_go_of_connection() {
 void PluginSupervisor::forget_process() {
     struct stat info {};
     const std::string& socket = record_.address.address;
-    if (record_.address.network == Handshake::Network::Unix && !socket.empty() && ::lstat(socket.c_str(), &info) == 0 &&
-        S_ISSOCK(info.st_mode)) {
+    if (record_.address.network == Handshake::Network::Unix && !socket.empty() &&
+        ::lstat(socket.c_str(), &info) == 0 && S_ISSOCK(info.st_mode)) {
         ::unlink(socket.c_str());
     }
     ::unlink(record_path().c_str());
@@ -166,7 +174,8 @@ void PluginSupervisor::forget_process() {
     process_.reset();
 }
 
-// Anything that makes this instance useless: it exited, hangs, or was refused. Ends in a relaunch or in Failed.
+// Anything that makes this instance useless: it exited, hangs, or was refused. Ends in a relaunch or in
+// Failed.
 void PluginSupervisor::lost(std::string reason, Retry retry) {
     if (stopping_) return;
     ++attempt_;
@@ -179,17 +188,20 @@ void PluginSupervisor::lost(std::string reason, Retry retry) {
     if (process_) process_->kill();  // reaped by its own watch, which lives on
     forget_process();
     const bool final = retry == Retry::No || spec_.file.empty();
-    log::write(was_healthy ? log::Level::Error : log::Level::Warn, kLog, final ? "plugin failed" : "plugin is down, it will be restarted",
+    log::write(was_healthy ? log::Level::Error : log::Level::Warn, kLog,
+               final ? "plugin failed" : "plugin is down, it will be restarted",
                {{"plugin", spec_.key}, {"reason", reason}});
     if (client_) {
         const std::string shown = fmt::format("plugin {}", reason);
-        if (final) client_->set_unhealthy(shown);
+        if (final)
+            client_->set_unhealthy(shown);
         else if (was_healthy) {
             // Not tied to this attempt: it runs until healthy() stops it.
             unhealthy_timer_.expires_after(std::chrono::nanoseconds(limits_.unhealthy_after_ns));
-            unhealthy_timer_.async_wait([self = shared_from_this(), shown](const boost::system::error_code& cancelled) {
-                if (!cancelled && !self->stopping_ && self->client_) self->client_->set_unhealthy(shown);
-            });
+            unhealthy_timer_.async_wait(
+                [self = shared_from_this(), shown](const boost::system::error_code& cancelled) {
+                    if (!cancelled && !self->stopping_ && self->client_) self->client_->set_unhealthy(shown);
+                });
         }
     }
     set_state(final ? PluginState::Failed : PluginState::BackingOff, std::move(reason));
@@ -197,7 +209,8 @@ void PluginSupervisor::lost(std::string reason, Retry retry) {
     if (!final) after(attempt_timer_, backoff_.next(static_cast<uint32_t>(random_())), [this] { begin(); });
 }
 
-// Shutdown, patience, SIGKILL. `done` on the strand, when the process is gone (or the kernel does not let it go).
+// Shutdown, patience, SIGKILL. `done` on the strand, when the process is gone (or the kernel does not let it
+// go).
 void PluginSupervisor::shut_down(std::function<void()> done) {
     const uint64_t attempt = ++attempt_;
     health_timer_.cancel();
@@ -219,13 +232,16 @@ void PluginSupervisor::shut_down(std::function<void()> done) {
             rpc_->shutdown([](const Status&) {});
             after(attempt_timer_, limits_.shutdown_ns, [this] { process_->kill(); });
         };
-        if (record_.type == "driver") rpc_->driver_shutdown(bound([ask](const Status&) { ask(); }));
-        else ask();
+        if (record_.type == "driver")
+            rpc_->driver_shutdown(bound([ask](const Status&) { ask(); }));
+        else
+            ask();
     }
     shutdown_timer_.expires_after(std::chrono::nanoseconds(2 * limits_.shutdown_ns + limits_.kill_ns));
-    shutdown_timer_.async_wait([self = shared_from_this(), finish](const boost::system::error_code& cancelled) {
-        if (!cancelled) finish();
-    });
+    shutdown_timer_.async_wait(
+        [self = shared_from_this(), finish](const boost::system::error_code& cancelled) {
+            if (!cancelled) finish();
+        });
 }
 
 void PluginSupervisor::wait_idle() {
@@ -253,7 +269,8 @@ void PluginSupervisor::stop(StopKind kind, std::function<void()> done) {
         self->attempt_timer_.cancel();
         // A process that is still being launched is of no use to the next agent.
         const bool usable = self->healthy_since_ns_ != 0 || self->status().reattached;
-        if (kind == StopKind::Dev || (self->process_ && !usable)) return self->shut_down([self, kind] { self->finish_stop(kind); });
+        if (kind == StopKind::Dev || (self->process_ && !usable))
+            return self->shut_down([self, kind] { self->finish_stop(kind); });
         ++self->attempt_;
         self->let_go_of_connection();
         if (self->process_) self->process_->detach();
@@ -275,7 +292,8 @@ void PluginSupervisor::finish_stop(StopKind kind) {
             auto group = cgroup::Cgroup::open(spec_.cgroup);
             if (group && group->exists()) {
                 if (auto removed = group->remove(kSecond); !removed) {
-                    log::warn(kLog, "a plugin's cgroup stays", {{"cgroup", spec_.cgroup}, {"error", removed.error().message()}});
+                    log::warn(kLog, "a plugin's cgroup stays",
+                              {{"cgroup", spec_.cgroup}, {"error", removed.error().message()}});
                 }
             }
         }

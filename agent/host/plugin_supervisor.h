@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// PluginSupervisor: the life of one plugin: reattach or launch, handshake, configuration, streams, health, relaunch,
-// shutdown. It attaches usable connections to the DriverClient of the plugin's name. Made by PluginHost, one per file.
-// The picture of the states is in plugin_host.h.
+// PluginSupervisor: the life of one plugin: reattach or launch, handshake, configuration, streams, health,
+// relaunch, shutdown. It attaches usable connections to the DriverClient of the plugin's name. Made by
+// PluginHost, one per file. The picture of the states is in plugin_host.h.
 //
 // Threads: lives on its own strand; start(), stop(), retire() and status() may be called from any thread.
-// Crash: the record is durable before the process can do anything (spawn.h), and is removed only when the process is known
-// to be gone, so the next agent finds it whatever happens in between.
+// Crash: the record is durable before the process can do anything (spawn.h), and is removed only when the
+// process is known to be gone, so the next agent finds it whatever happens in between.
 #pragma once
 #include <functional>
 #include <map>
@@ -34,9 +34,10 @@ class PluginSupervisor;
 class SupervisorHost {
  public:
     virtual ~SupervisorHost() = default;
-    // The supervisor's plugin calls itself `name`. An error when it may not be used: blocked by a list, or another plugin of
-    // that name is newer. The older one is retired.
-    virtual Result<std::shared_ptr<DriverClient>> claim_driver(PluginSupervisor& claimant, const std::string& name,
+    // The supervisor's plugin calls itself `name`. An error when it may not be used: blocked by a list, or
+    // another plugin of that name is newer. The older one is retired.
+    virtual Result<std::shared_ptr<DriverClient>> claim_driver(PluginSupervisor& claimant,
+                                                               const std::string& name,
                                                                const std::string& version) = 0;
     virtual void task_event(const sdk::TaskEvent& event) = 0;
     // It has had its first fingerprint, or its first failure.
@@ -46,13 +47,13 @@ class SupervisorHost {
 class PluginSupervisor : public std::enable_shared_from_this<PluginSupervisor> {
  public:
     struct Spec {
-        std::string file;         // empty: no longer installed or configured; what still runs of it is shut down
+        std::string file;  // empty: no longer installed or configured; what still runs of it is shut down
         std::string key;
         bool bundled = false;
         std::vector<std::string> args;
         std::shared_ptr<const model::MapValue> config;  // null: no config block
-        std::string dir;          // <data_dir>/client/plugins/<key>, exists
-        std::string cgroup;       // empty: not moved
+        std::string dir;                                // <data_dir>/client/plugins/<key>, exists
+        std::string cgroup;                             // empty: not moved
         std::map<std::string, std::string> env;
         sdk::AgentConfig agent;
     };
@@ -113,9 +114,10 @@ class PluginSupervisor : public std::enable_shared_from_this<PluginSupervisor> {
         return [weak = weak_from_this(), attempt = attempt_, f = std::move(f)](auto... arguments) mutable {
             auto self = weak.lock();
             if (!self) return;
-            boost::asio::post(self->strand_, [self, attempt, f, ... arguments = std::move(arguments)]() mutable {
-                if (self->attempt_ == attempt) f(std::move(arguments)...);
-            });
+            boost::asio::post(self->strand_,
+                              [self, attempt, f, ... arguments = std::move(arguments)]() mutable {
+                                  if (self->attempt_ == attempt) f(std::move(arguments)...);
+                              });
         };
     }
     // The same after a time.
@@ -128,7 +130,7 @@ class PluginSupervisor : public std::enable_shared_from_this<PluginSupervisor> {
     boost::asio::io_context& io_;
     SupervisorHost& host_;
     const Strand strand_;
-    boost::asio::steady_timer attempt_timer_;     // launch deadline, backoff, shutdown
+    boost::asio::steady_timer attempt_timer_;  // launch deadline, backoff, shutdown
     boost::asio::steady_timer health_timer_;
     boost::asio::steady_timer unhealthy_timer_;
     boost::asio::steady_timer fingerprint_timer_;
@@ -140,7 +142,7 @@ class PluginSupervisor : public std::enable_shared_from_this<PluginSupervisor> {
     bool settled_ = false;
     std::optional<std::string> retired_;
     std::string boot_id_;
-    PluginRecord record_;   // of process_
+    PluginRecord record_;  // of process_
     std::shared_ptr<PluginProcess> process_;
     std::shared_ptr<PluginRpc> rpc_;
     std::shared_ptr<DriverClient> client_;

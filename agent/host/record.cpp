@@ -105,7 +105,8 @@ Result<uint64_t> process_start_time(pid_t pid) {
     const auto fields = split(trim(std::string_view(*text).substr(close + 1)), ' ');
     constexpr size_t kState = 0, kStartTime = 19;  // fields 3 and 22
     if (fields.size() <= kStartTime) return make_error(Code::DataLoss, "/proc/{}/stat is too short", pid);
-    if (fields[kState] == "Z" || fields[kState] == "X") return make_error(Code::NotFound, "process {} has ended", pid);
+    if (fields[kState] == "Z" || fields[kState] == "X")
+        return make_error(Code::NotFound, "process {} has ended", pid);
     const auto ticks = parse_uint(fields[kStartTime]);
     if (!ticks) return make_error(Code::DataLoss, "/proc/{}/stat: bad start time", pid);
     return *ticks;
@@ -120,7 +121,8 @@ Result<UniqueFd> open_pidfd(pid_t pid) {
 Result<std::string> identify_file(const std::string& path) {
     struct stat info {};
     if (::stat(path.c_str(), &info) != 0) return Error::from_errno(path);
-    return fmt::format("{}:{}:{}:{}.{:09}", info.st_dev, info.st_ino, info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
+    return fmt::format("{}:{}:{}:{}.{:09}", info.st_dev, info.st_ino, info.st_size, info.st_mtim.tv_sec,
+                       info.st_mtim.tv_nsec);
 }
 
 std::string hash_text(std::string_view text) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Records survive a round trip and are refused with a reason when they are damaged; process facts are the kernel's.
+// Records survive a round trip and are refused with a reason when they are damaged; process facts are the
+// kernel's.
 #include "agent/host/record.h"
 
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// fork and exec of a plugin; see the header. Between fork and exec only async-signal-safe calls are made: the agent has
-// many threads.
+// fork and exec of a plugin; see the header. Between fork and exec only async-signal-safe calls are made: the
+// agent has many threads.
 #include "agent/host/spawn.h"
 
 #include <fcntl.h>
@@ -22,7 +22,8 @@ namespace {
 
 // Made anew, so that a process of an earlier launch that still lives keeps its own pipe.
 Result<UniqueFd> make_fifo(const std::string& path) {
-    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return Error::from_errno(fmt::format("remove {}", path));
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT)
+        return Error::from_errno(fmt::format("remove {}", path));
     if (::mkfifo(path.c_str(), 0600) != 0) return Error::from_errno(fmt::format("make the FIFO {}", path));
     UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
     if (!fd) return Error::from_errno(path);
@@ -76,7 +77,8 @@ int join_groups(const char* const* files) {
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     ::umask(022);
-    // The agent's end of the gate is the only writing one: its death, or its change of mind, is an end of file here.
+    // The agent's end of the gate is the only writing one: its death, or its change of mind, is an end of
+    // file here.
     ::close(plan.gate_write_fd);
     char go = 0;
     ssize_t got = -1;
@@ -86,9 +88,11 @@ int join_groups(const char* const* files) {
     if (got != 1) ::_exit(127);
     Report report;
     report.cgroup_errno = join_groups(plan.cgroup_files);
-    // The descriptors to move are all above 2 (spawn_plugin sees to it), so none is overwritten before it is moved.
-    const bool moved = ::dup2(plan.stdin_fd, 0) == 0 && ::dup2(plan.stdout_fd, 1) == 1 && ::dup2(plan.stderr_fd, 2) == 2 &&
-                       ::dup2(plan.report_fd, 3) == 3 && ::fcntl(3, F_SETFD, FD_CLOEXEC) == 0;
+    // The descriptors to move are all above 2 (spawn_plugin sees to it), so none is overwritten before it is
+    // moved.
+    const bool moved = ::dup2(plan.stdin_fd, 0) == 0 && ::dup2(plan.stdout_fd, 1) == 1 &&
+                       ::dup2(plan.stderr_fd, 2) == 2 && ::dup2(plan.report_fd, 3) == 3 &&
+                       ::fcntl(3, F_SETFD, FD_CLOEXEC) == 0;
     if (moved) {
         ::syscall(SYS_close_range, 4u, ~0u, 0u);
         if (report.cgroup_errno != 0) (void)!::write(3, &report, sizeof report);
@@ -156,7 +160,7 @@ Result<Spawned> spawn_plugin(const SpawnSpec& spec, const std::function<Status(p
     std::vector<const char*> groups;
     for (const auto& file : spec.cgroup_files) groups.push_back(file.c_str());
     groups.push_back(nullptr);
-    const ChildPlan plan{spec.file.c_str(), argv.data(),    envp.data(),     groups.data(),
+    const ChildPlan plan{spec.file.c_str(), argv.data(),     envp.data(),     groups.data(),
                          null_fd.get(),     stdout_fd.get(), stderr_fd.get(), report_write.get(),
                          gate_read.get(),   gate_write.get()};
 
@@ -199,11 +203,25 @@ Result<Spawned> spawn_plugin(const SpawnSpec& spec, const std::function<Status(p
 }
 
 std::map<std::string, std::string> scrubbed_environment(char** environment) {
-    static constexpr std::string_view kDropped[] = {
-        "PLUGIN_CLIENT_CERT", "PLUGIN_MULTIPLEX_GRPC", "PLUGIN_UNIX_SOCKET_DIR", "PLUGIN_UNIX_SOCKET_GROUP",
-        "PLUGIN_MIN_PORT", "PLUGIN_MAX_PORT", "PLUGIN_PROTOCOL_VERSIONS", "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID",
-        "LISTEN_FDNAMES", "WATCHDOG_PID", "WATCHDOG_USEC", "JOURNAL_STREAM", "INVOCATION_ID", "NOMAD_TOKEN",
-        "DROVER_TOKEN", "VAULT_TOKEN", "CONSUL_HTTP_TOKEN"};
+    static constexpr std::string_view kDropped[] = {"PLUGIN_CLIENT_CERT",
+                                                    "PLUGIN_MULTIPLEX_GRPC",
+                                                    "PLUGIN_UNIX_SOCKET_DIR",
+                                                    "PLUGIN_UNIX_SOCKET_GROUP",
+                                                    "PLUGIN_MIN_PORT",
+                                                    "PLUGIN_MAX_PORT",
+                                                    "PLUGIN_PROTOCOL_VERSIONS",
+                                                    "NOTIFY_SOCKET",
+                                                    "LISTEN_FDS",
+                                                    "LISTEN_PID",
+                                                    "LISTEN_FDNAMES",
+                                                    "WATCHDOG_PID",
+                                                    "WATCHDOG_USEC",
+                                                    "JOURNAL_STREAM",
+                                                    "INVOCATION_ID",
+                                                    "NOMAD_TOKEN",
+                                                    "DROVER_TOKEN",
+                                                    "VAULT_TOKEN",
+                                                    "CONSUL_HTTP_TOKEN"};
     std::map<std::string, std::string> out;
     for (char** entry = environment; entry && *entry; ++entry) {
         const std::string_view text = *entry;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The process of a plugin: its session, descriptors and environment; nobody reading its output does not hurt it; a failed
-// exec, and a launch given up before exec, leave nothing.
+// The process of a plugin: its session, descriptors and environment; nobody reading its output does not hurt
+// it; a failed exec, and a launch given up before exec, leave nothing.
 #include "agent/host/spawn.h"
 
 #include <fcntl.h>
@@ -57,7 +57,9 @@ class Spawn : public ::testing::Test {
 TEST_F(Spawn, HasASessionOfItsOwnAndNothingOfOurs) {
     UniqueFd leaked(::open("/dev/null", O_RDONLY));  // not close-on-exec, on purpose
     ::signal(SIGPIPE, SIG_IGN);
-    script("echo $A:$HOME:$1; cut -d' ' -f6 /proc/$$/stat; echo $$; ls /proc/$$/fd | tr '\\n' ' '; grep SigIgn /proc/$$/status\n");
+    script(
+        "echo $A:$HOME:$1; cut -d' ' -f6 /proc/$$/stat; echo $$; ls /proc/$$/fd | tr '\\n' ' '; grep SigIgn "
+        "/proc/$$/status\n");
     spec_.args = {"x y"};
     auto process = run();
     ASSERT_TRUE(process) << process.error().message();
@@ -76,7 +78,9 @@ TEST_F(Spawn, HasASessionOfItsOwnAndNothingOfOurs) {
 
 TEST_F(Spawn, OutputThatNobodyReadsDoesNotKill) {
     // The agent is gone: nothing reads. Both descriptors take some hundred KB, and no SIGPIPE comes.
-    script("read go < " + dir_ + "/go\ni=0; while [ $i -lt 2000 ]; do echo $i 0123456789012345678901234567890123456789012345678901234567890123 "
+    script("read go < " + dir_ +
+           "/go\ni=0; while [ $i -lt 2000 ]; do echo $i "
+           "0123456789012345678901234567890123456789012345678901234567890123 "
            ">&2; i=$((i+1)); done; exit 5\n");
     ASSERT_EQ(::mkfifo((dir_ + "/go").c_str(), 0600), 0);
     auto process = run();
@@ -142,10 +146,19 @@ TEST_F(Spawn, ACgroupThatCannotBeJoinedIsAWarning) {
 }
 
 TEST(Environment, IsScrubbed) {
-    const char* environment[] = {"PATH=/bin", "PLUGIN_MULTIPLEX_GRPC=1", "PLUGIN_CLIENT_CERT=x", "NOMAD_TOKEN=s", "NOTIFY_SOCKET=/x",
-                                 "EMPTY=", "=odd", "odd", "DOCKER_HOST=a=b", nullptr};
+    const char* environment[] = {"PATH=/bin",
+                                 "PLUGIN_MULTIPLEX_GRPC=1",
+                                 "PLUGIN_CLIENT_CERT=x",
+                                 "NOMAD_TOKEN=s",
+                                 "NOTIFY_SOCKET=/x",
+                                 "EMPTY=",
+                                 "=odd",
+                                 "odd",
+                                 "DOCKER_HOST=a=b",
+                                 nullptr};
     const auto scrubbed = scrubbed_environment(const_cast<char**>(environment));
-    const std::map<std::string, std::string> expected = {{"PATH", "/bin"}, {"EMPTY", ""}, {"DOCKER_HOST", "a=b"}};
+    const std::map<std::string, std::string> expected = {
+        {"PATH", "/bin"}, {"EMPTY", ""}, {"DOCKER_HOST", "a=b"}};
     EXPECT_EQ(scrubbed, expected);
 }
 

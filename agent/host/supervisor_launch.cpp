@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// PluginSupervisor, first half: from a record or a file to a configured plugin. Every step that fails ends in lost().
+// PluginSupervisor, first half: from a record or a file to a configured plugin. Every step that fails ends in
+// lost().
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -65,12 +66,13 @@ Result<PluginSupervisor::Survivor> PluginSupervisor::find_survivor(const PluginR
     DROVER_TRY(out.pidfd, open_pidfd(record.pid));
     // The pidfd first, then the comparison: the number cannot be given to another process between the two.
     DROVER_TRY(const uint64_t start_time, process_start_time(record.pid));
-    if (start_time != record.start_time) return make_error(Code::NotFound, "process {} is another one by now", record.pid);
+    if (start_time != record.start_time)
+        return make_error(Code::NotFound, "process {} is another one by now", record.pid);
     if (record.address.address.empty()) return out;
     DROVER_TRY(out.rpc, PluginRpc::connect(record.address, limits_, io_));
     if (out.rpc->peer_pid() != record.peer_pid) {
-        return make_error(Code::FailedPrecondition, "process {} answers on its socket, expected {}", out.rpc->peer_pid(),
-                          record.peer_pid);
+        return make_error(Code::FailedPrecondition, "process {} answers on its socket, expected {}",
+                          out.rpc->peer_pid(), record.peer_pid);
     }
     return out;
 }
@@ -101,20 +103,29 @@ void PluginSupervisor::reattach(PluginRecord record) {
     rpc_ = std::move(survivor->rpc);
 
     std::string stale;
-    if (spec_.file.empty()) stale = "it is no longer installed or configured";
-    else if (record_.file != spec_.file || identify_file(spec_.file).value_or("") != record_.file_id) stale = "its executable has changed";
-    else if (record_.config_hash != config_hash(spec_)) stale = "its configuration has changed";
+    if (spec_.file.empty())
+        stale = "it is no longer installed or configured";
+    else if (record_.file != spec_.file || identify_file(spec_.file).value_or("") != record_.file_id)
+        stale = "its executable has changed";
+    else if (record_.config_hash != config_hash(spec_))
+        stale = "its configuration has changed";
     if (!stale.empty()) {
-        log::info(kLog, "shutting down the running plugin", {{"plugin", spec_.key}, {"pid", record_.pid}, {"reason", stale}});
+        log::info(kLog, "shutting down the running plugin",
+                  {{"plugin", spec_.key}, {"pid", record_.pid}, {"reason", stale}});
         return shut_down([this] { launch(); });
     }
-    rpc_->plugin_info(limits_.reattach_ns, bound([this](Result<sdk::PluginInfo> info) {
-        if (!info) return lost(fmt::format("did not answer after the agent's restart: {}", info.error().message()));
-        if (info->name != record_.name) return lost(fmt::format("calls itself \"{}\" now, was \"{}\"", info->name, record_.name));
-        if (auto accepted = accept_info(*info); !accepted) return lost(accepted.error().message(), Retry::No);
-        log::info(kLog, "reattached to plugin", {{"plugin", spec_.key}, {"pid", record_.pid}});
-        configured();  // SetConfig is never repeated on a live plugin
-    }));
+    rpc_->plugin_info(
+        limits_.reattach_ns, bound([this](Result<sdk::PluginInfo> info) {
+            if (!info)
+                return lost(
+                    fmt::format("did not answer after the agent's restart: {}", info.error().message()));
+            if (info->name != record_.name)
+                return lost(fmt::format("calls itself \"{}\" now, was \"{}\"", info->name, record_.name));
+            if (auto accepted = accept_info(*info); !accepted)
+                return lost(accepted.error().message(), Retry::No);
+            log::info(kLog, "reattached to plugin", {{"plugin", spec_.key}, {"pid", record_.pid}});
+            configured();  // SetConfig is never repeated on a live plugin
+        }));
 }
 
 // ---- launch ----
@@ -135,9 +146,11 @@ void PluginSupervisor::launch() {
     auto spawned = spawn();
     if (!spawned) return lost(spawned.error().message());
     for (const auto& warning : spawned->warnings) log::warn(kLog, warning, {{"plugin", spec_.key}});
-    watch_process(spawned->pid, std::move(spawned->pidfd), {std::move(spawned->stdout_read), std::move(spawned->stderr_read)}, true);
+    watch_process(spawned->pid, std::move(spawned->pidfd),
+                  {std::move(spawned->stdout_read), std::move(spawned->stderr_read)}, true);
     after(attempt_timer_, limits_.launch_ns, [this] {
-        lost(fmt::format("timeout while waiting for plugin to start: no handshake in {}", format_duration(limits_.launch_ns)));
+        lost(fmt::format("timeout while waiting for plugin to start: no handshake in {}",
+                         format_duration(limits_.launch_ns)));
     });
 }
 
@@ -150,8 +163,11 @@ Result<Spawned> PluginSupervisor::spawn() {
     spec.stderr_fifo = spec_.dir + "/stderr";
     if (!spec_.cgroup.empty()) {
         auto group = cgroup::Cgroup::create(spec_.cgroup);
-        if (group) spec.cgroup_files = group->join_files();
-        else log::warn(kLog, "plugin stays in the agent's cgroup", {{"plugin", spec_.key}, {"error", group.error().message()}});
+        if (group)
+            spec.cgroup_files = group->join_files();
+        else
+            log::warn(kLog, "plugin stays in the agent's cgroup",
+                      {{"plugin", spec_.key}, {"error", group.error().message()}});
     }
     record_ = PluginRecord();
     record_.boot_id = boot_id_;
@@ -179,24 +195,28 @@ void PluginSupervisor::on_handshake(const std::string& line) {
 void PluginSupervisor::connected(std::shared_ptr<PluginRpc> rpc) {
     rpc_ = std::move(rpc);
     rpc_->plugin_info(limits_.call_ns, bound([this](Result<sdk::PluginInfo> info) {
-        if (!info) return lost(info.error().message());
-        if (auto accepted = accept_info(*info); !accepted) return lost(accepted.error().message(), Retry::No);
-        // From here on it can be found again, and not before: what it does next counts.
-        if (auto written = write_record(record_path(), record_); !written) return lost(written.error().message());
-        configure();
-    }));
+                          if (!info) return lost(info.error().message());
+                          if (auto accepted = accept_info(*info); !accepted)
+                              return lost(accepted.error().message(), Retry::No);
+                          // From here on it can be found again, and not before: what it does next counts.
+                          if (auto written = write_record(record_path(), record_); !written)
+                              return lost(written.error().message());
+                          configure();
+                      }));
 }
 
 // Type, name, versions; claims the driver's name.
 Status PluginSupervisor::accept_info(const sdk::PluginInfo& info) {
     if (info.name.empty()) return make_error(Code::FailedPrecondition, "the plugin does not tell its name");
     if (info.type != sdk::PluginType::Driver && info.type != sdk::PluginType::Device) {
-        return make_error(Code::FailedPrecondition, "plugin \"{}\" is of the unknown type {}", info.name, static_cast<int>(info.type));
+        return make_error(Code::FailedPrecondition, "plugin \"{}\" is of the unknown type {}", info.name,
+                          static_cast<int>(info.type));
     }
     const auto version = std::find_if(info.api_versions.begin(), info.api_versions.end(), same_api_version);
     if (version == info.api_versions.end()) {
-        return make_error(Code::FailedPrecondition, "plugin \"{}\" speaks API version {}, this agent {}", info.name,
-                          info.api_versions.empty() ? "none" : join(info.api_versions, ", "), sdk::wire::kApiVersion);
+        return make_error(Code::FailedPrecondition, "plugin \"{}\" speaks API version {}, this agent {}",
+                          info.name, info.api_versions.empty() ? "none" : join(info.api_versions, ", "),
+                          sdk::wire::kApiVersion);
     }
     const bool driver = info.type == sdk::PluginType::Driver;
     {
@@ -224,35 +244,41 @@ void PluginSupervisor::configure() {
             return set_config("");
         }
         auto encoded = (*schema)->to_msgpack(spec_.config ? *spec_.config : model::MapValue(), nullptr);
-        if (!encoded) return lost(fmt::format("plugin \"{}\": config: {}", spec_.key, encoded.error().message()), Retry::No);
+        if (!encoded)
+            return lost(fmt::format("plugin \"{}\": config: {}", spec_.key, encoded.error().message()),
+                        Retry::No);
         set_config(std::move(*encoded));
     }));
 }
 
 void PluginSupervisor::set_config(std::string msgpack) {
-    rpc_->set_config(std::move(msgpack), spec_.agent, record_.api_version, bound([this](Status configured_status) {
-        if (!configured_status) return lost(fmt::format("SetConfig: {}", configured_status.error().message()));
-        configured();
-    }));
+    rpc_->set_config(std::move(msgpack), spec_.agent, record_.api_version,
+                     bound([this](Status configured_status) {
+                         if (!configured_status)
+                             return lost(fmt::format("SetConfig: {}", configured_status.error().message()));
+                         configured();
+                     }));
 }
 
 // Configured now, or by an earlier agent.
 void PluginSupervisor::configured() {
-    stdio_ = rpc_->stdio([process = std::weak_ptr(process_), strand = strand_](const std::string& bytes) {
-                             boost::asio::post(strand, [process, bytes] {
-                                 if (auto alive = process.lock()) alive->log_output(bytes);
-                             });
-                         },
-                         [](Status) {});  // a plugin need not have it
+    stdio_ = rpc_->stdio(
+        [process = std::weak_ptr(process_), strand = strand_](const std::string& bytes) {
+            boost::asio::post(strand, [process, bytes] {
+                if (auto alive = process.lock()) alive->log_output(bytes);
+            });
+        },
+        [](Status) {});  // a plugin need not have it
     if (record_.type != "driver") return healthy();
     rpc_->driver_init(bound([this](Status initialised) {
         if (!initialised) return lost(fmt::format("init of plugin: {}", initialised.error().message()));
         rpc_->task_config_schema(bound([this](Result<ConfigSchema> schema) {
             if (!schema) return lost(schema.error().message());
-            rpc_->capabilities(bound([this, schema = std::move(*schema)](Result<sdk::Capabilities> capabilities) {
-                if (!capabilities) return lost(capabilities.error().message());
-                driver_ready(schema, std::move(*capabilities));
-            }));
+            rpc_->capabilities(
+                bound([this, schema = std::move(*schema)](Result<sdk::Capabilities> capabilities) {
+                    if (!capabilities) return lost(capabilities.error().message());
+                    driver_ready(schema, std::move(*capabilities));
+                }));
         }));
     }));
 }
