@@ -50,7 +50,9 @@ class LogSurvival : public ::testing::Test {
         if (HasFailure()) std::printf("logd.log:\n%s", read_file(dir_ + "/logd/logd.log").value_or("(none)\n").c_str());
         tasks_.clear();
         for (const std::string& id : host_->list().value_or(std::vector<std::string>()))
-            if (auto task = host_->recover(id)) EXPECT_TRUE((*task)->destroy(true));
+            if (auto task = host_->recover(id)) {
+                EXPECT_TRUE((*task)->destroy(true));
+            }
         host_.reset();
         EXPECT_TRUE(logd_->shutdown());
         logd_.reset();
@@ -103,7 +105,9 @@ class LogSurvival : public ::testing::Test {
             auto text = read_file(fmt::format("{}/logs/{}.stdout.{}", dir_, name, files));
             if (!text) break;
             const bool last = !path_exists(fmt::format("{}/logs/{}.stdout.{}", dir_, name, files + 1));
-            if (!last && !text->empty()) EXPECT_EQ(text->back(), '\n') << name << ": a line is split at the end of file " << files;
+            if (!last && !text->empty()) {
+                EXPECT_EQ(text->back(), '\n') << name << ": a line is split at the end of file " << files;
+            }
             EXPECT_LE(text->size(), (1u << 20) + (16u << 10));
             for (size_t at = 0; at < text->size();) {
                 const char* begin = text->data() + at;

@@ -283,6 +283,14 @@ Result<std::unique_ptr<LogdClient>> LogdClient::open(LogdOptions options) {
     if (!impl->wake) return Error::from_errno("eventfd");
     impl->options = std::move(options);
     DROVER_CHECK(impl->ensure_running());
+    // One of an earlier version, found after an upgrade: tasks and shims hold the FIFOs while the two change places.
+    DROVER_TRY(const logd::Reply found, impl->ask(logd::kKeeperSocket, logd::Request::Hello, 0));
+    if (found.version != logd::kWireVersion) {
+        log::info("client.logd", "replacing a log keeper of another version", {{"found", found.version}});
+        DROVER_TRY(const logd::Reply stopped, impl->ask(logd::kKeeperSocket, logd::Request::Stop, 0));
+        static_cast<void>(stopped);
+        DROVER_CHECK(impl->ensure_running());
+    }
     // Both look whether streams were removed that a killed agent did not tell them about.
     for (const char* name : {logd::kKeeperSocket, logd::kWorkerSocket})
         DROVER_CHECK(impl->ask(name, logd::Request::Hello, 0));

@@ -43,7 +43,9 @@ class LogdTest : public ::testing::Test {
             EXPECT_TRUE(stopped) << stopped.error().message();
         }
         client_.reset();
-        if (mounted_) EXPECT_EQ(::umount2(logs_.c_str(), MNT_DETACH), 0);
+        if (mounted_) {
+            EXPECT_EQ(::umount2(logs_.c_str(), MNT_DETACH), 0);
+        }
         EXPECT_TRUE(remove_tree(dir_));
     }
     // As an agent that was killed and started again.

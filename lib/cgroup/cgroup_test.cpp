@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <thread>
+
 #include "base/clock.h"
 #include "base/files.h"
 #include "base/strings.h"
@@ -137,6 +139,34 @@ TEST_F(FakeV2, ReadsStats) {
     EXPECT_EQ(stats->memory_peak_bytes, 2000u);
     EXPECT_EQ(stats->oom_kills, 2u);
     EXPECT_EQ(stats->pids, 6u);
+}
+
+// cgroup.kill and cgroup.freeze are there without any controller, so a hybrid machine's unified tree will do.
+TEST(UnifiedCgroup, KillsThroughTheKernel) {
+    Layout layout = mounted();
+    if (layout.version == Version::V1 && layout.hierarchy("unified")) layout.root2 = *layout.hierarchy("unified");
+    layout.version = Version::V2;
+    if (::geteuid() != 0 || layout.root2.empty()) GTEST_SKIP() << "needs root and cgroup2";
+    const std::string parent = "drover-test-" + short_id(new_uuid());
+    auto group = Cgroup::create(parent + "/task/below", {}, layout);
+    ASSERT_TRUE(group) << group.error().message();
+    pid_t pid = ::fork();
+    if (pid == 0) {
+        ::signal(SIGTERM, SIG_IGN);
+        for (;;) ::pause();
+    }
+    ASSERT_TRUE(group->attach(pid));
+    auto task = Cgroup::open(parent + "/task", layout);
+    EXPECT_EQ(*task->procs(), std::vector<pid_t>{pid});
+    EXPECT_TRUE(task->freeze(true));
+    EXPECT_TRUE(task->freeze(false));
+    EXPECT_FALSE(task->remove(20 * kMillisecond));
+    std::thread reaper([pid] { ::waitpid(pid, nullptr, 0); });
+    Status killed = task->kill_tree(5 * kSecond);
+    reaper.join();
+    EXPECT_TRUE(killed) << killed.error().message();
+    EXPECT_TRUE(Cgroup::open(parent, layout)->remove(5 * kSecond));
+    EXPECT_FALSE(task->exists());
 }
 
 // A group of this machine, gone again at the end whatever the test did.

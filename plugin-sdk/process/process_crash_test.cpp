@@ -111,7 +111,9 @@ class ProcessCrash : public ::testing::Test {
         if (!task) {
             ++(*seen)["never started"];
             EXPECT_EQ(task.error().code(), Code::NotFound) << task.error().message();
-            if (how != 0) EXPECT_FALSE(path_exists(marker)) << "it says that it never ran, and it did";
+            if (how != 0) {
+                EXPECT_FALSE(path_exists(marker)) << "it says that it never ran, and it did";
+            }
             EXPECT_FALSE(path_exists(host->task_dir(wanted.task_id)));
         } else {
             const ProcessStatus status = (*task)->status();
@@ -123,8 +125,12 @@ class ProcessCrash : public ::testing::Test {
             EXPECT_NE(status.phase, ProcessPhase::Exited) << "code " << status.exit_code << " signal " << status.signal
                                                           << " pid " << status.pid << " how " << how << status.message;
             // (A launcher that was killed half-way has failed to start the task, and what it did start is killed.)
-            if (status.phase == ProcessPhase::StartFailed && !launcher) EXPECT_FALSE(path_exists(marker)) << status.message;
-            if (status.phase == ProcessPhase::Running) EXPECT_TRUE(sys::read_proc_stat(status.pid).found);
+            if (status.phase == ProcessPhase::StartFailed && !launcher) {
+                EXPECT_FALSE(path_exists(marker)) << status.message;
+            }
+            if (status.phase == ProcessPhase::Running) {
+                EXPECT_TRUE(sys::read_proc_stat(status.pid).found);
+            }
             Status destroyed = (*task)->destroy(true);
             EXPECT_TRUE(destroyed) << destroyed.error().message();
         }

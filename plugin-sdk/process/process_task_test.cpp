@@ -18,6 +18,7 @@
 #include "base/sys/shim_wire.h"
 #include "base/uuid.h"
 #include "plugin-sdk/process/shim_client.h"
+#include "plugin-sdk/process/spec_writer.h"
 
 namespace drover::sdk {
 namespace {
@@ -48,7 +49,9 @@ class ProcessTaskTest : public ::testing::Test {
         if (dir_.empty()) return;
         for (const std::string& id : host_->list().value_or(std::vector<std::string>())) {
             auto task = host_->recover(id);
-            if (task) EXPECT_TRUE((*task)->destroy(true)) << id;
+            if (task) {
+                EXPECT_TRUE((*task)->destroy(true)) << id;
+            }
         }
         EXPECT_EQ(host_->list().value(), std::vector<std::string>());
         host_.reset();
@@ -146,7 +149,9 @@ TEST_F(ProcessTaskTest, FailsToStartWithTheReasonAndLeavesNothing) {
         auto task = host_->start(spec);
         EXPECT_FALSE(task);
         EXPECT_FALSE(path_exists(host_->task_dir(spec.task_id)));
-        if (has_cgroups()) EXPECT_FALSE(cgroup::Cgroup::open(spec.cgroup)->exists());
+        if (has_cgroups()) {
+            EXPECT_FALSE(cgroup::Cgroup::open(spec.cgroup)->exists());
+        }
         return task ? std::string() : task.error().message();
     };
     EXPECT_EQ(failing([](auto& s) { s.command = "/no/such/command"; }),
@@ -422,6 +427,47 @@ TEST_F(ProcessTaskTest, HoldsTheFifoUntilItIsEmpty) {
     ::close(fd);
     EXPECT_TRUE(eventually([&] { return !process_alive(shim); }));
     EXPECT_TRUE(task->destroy(false));
+}
+
+// The v2 way (clone3 into the group, cgroup.kill, memory.events) on the unified tree, which hybrid machines have too.
+TEST_F(ProcessTaskTest, StartsAndKillsInsideAUnifiedGroup) {
+    cgroup::Layout layout;
+    layout.version = cgroup::Version::V2;
+    const auto& here = cgroup::mounted();
+    if (here.version == cgroup::Version::V2) layout = here;
+    else if (here.hierarchy("unified")) layout.root2 = *here.hierarchy("unified");
+    else GTEST_SKIP() << "no cgroup2 is mounted";
+    auto group = cgroup::Cgroup::create(parent_ + "/v2", {}, layout);
+    ASSERT_TRUE(group) << group.error().message();
+
+    ProcessSpec spec = shell("setsid sleep 1000 & setsid sleep 1000 & trap '' TERM; echo up; sleep 1000");
+    SpecPlaces places;
+    places.task_cgroup2 = group->unified_dir();
+    places.kill_cgroup2 = group->unified_dir();
+    places.oom_files = {group->oom_file()};
+    const std::string dir = host_->task_dir(spec.task_id);
+    ASSERT_TRUE(make_dirs(dir));
+    spec.cgroup.clear();
+    ASSERT_TRUE(write_file(dir + "/spec", *encode_spec(spec, places)));
+    ASSERT_TRUE(write_file(dir + "/lock", ""));
+    auto fd = spawn_shim(host_->shim_path(), ShimVerb::Run, dir, -1);
+    ASSERT_TRUE(fd);
+    auto record = await_record(fd->get(), 10 * kSecond);
+    ASSERT_TRUE(record) << record.error().message();
+    ASSERT_EQ(record->phase, shim::Phase::Running) << record->message;
+    ASSERT_TRUE(eventually([&] { return output() == "up\n"; }));
+    auto procs = group->procs();
+    ASSERT_TRUE(procs);
+    EXPECT_GE(procs->size(), 3u);
+    EXPECT_NE(std::find(procs->begin(), procs->end(), record->pid), procs->end());
+    auto task = host_->recover(spec.task_id);
+    ASSERT_TRUE(task) << task.error().message();
+    EXPECT_TRUE((*task)->stop(SIGTERM, 50 * kMillisecond));
+    EXPECT_EQ(end_of(*task).signal, SIGKILL);
+    EXPECT_TRUE(group->procs()->empty());
+    auto parent = cgroup::Cgroup::open(parent_, layout);
+    ASSERT_TRUE(parent);
+    EXPECT_TRUE(parent->remove(5 * kSecond));
 }
 
 TEST_F(ProcessTaskTest, WorksInAVeryDeepDirectory) {
