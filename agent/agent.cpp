@@ -14,6 +14,7 @@
 #include "agent/logs/logd_client.h"
 #include "agent/node_service.h"
 #include "agent/store/store.h"
+#include "cgroup/cgroup.h"
 #include "base/clock.h"
 #include "base/files.h"
 #include "base/log.h"
@@ -27,6 +28,7 @@ constexpr int kIoThreads = 2;
 constexpr int kBlockingThreads = 4;
 constexpr int64_t kSettleNs = 5 * kSecond;      // registration waits so long for the first fingerprints
 constexpr int64_t kDevStopNs = 60 * kSecond;
+constexpr int64_t kCgroupRemoveNs = 5 * kSecond;
 constexpr int64_t kFlushNs = 5 * kSecond;
 constexpr const char* kBootIdKey = "boot_id";
 
@@ -315,6 +317,11 @@ void ClientAgent::Impl::stop(StopKind kind) {
     for (const auto& path : {options_.alloc_dir, client_dir()}) {
         if (auto status = remove_tree(path); !status) log::warn(kComponent, status.error().message());
     }
+    if (options_.cgroup_parent.empty()) return;
+    // Plugins, shims and logd's processes are gone or going: remove() waits for the kernel to take them out.
+    auto group = cgroup::Cgroup::open(options_.cgroup_parent);
+    auto removed = group ? group->remove(kCgroupRemoveNs) : Status(group.error());
+    if (!removed) log::warn(kComponent, removed.error().message());
 }
 
 Result<std::unique_ptr<ClientAgent>> ClientAgent::start(ClientOptions options, ports::ClusterPort& cluster) {

@@ -162,6 +162,9 @@ int run_agent(const std::vector<std::string>& args, Streams& streams) {
         if (!dir) return fail(dir.error());
         settings.data_dir = *dir;
         settings.data_dir_is_temporary = true;
+        // Groups of its own, so that removing them at the end touches no other agent's.
+        auto* client = settings.config.mutable_client();
+        if (client->cgroup_parent() == "drover") client->set_cgroup_parent(dir->substr(dir->find_last_of('/') + 1));
     }
     if (::geteuid() != 0 && settings.config.client().enabled())
         streams.line("==> WARNING: the client is not running as root: drivers that need it will not be healthy");

@@ -28,8 +28,11 @@ const sdk::Schema<HandleState>& handle_schema() {
 }
 
 sdk::ExitResult exit_result(const sdk::ProcessStatus& status) {
-    sdk::ExitResult out{
-        .exit_code = status.exit_code, .signal = status.signal, .oom_killed = status.oom_killed, .error = ""};
+    // As shells and Nomad's executor: a signal's end has the code 128 + signal.
+    sdk::ExitResult out{.exit_code = status.signal != 0 ? 128 + status.signal : status.exit_code,
+                        .signal = status.signal,
+                        .oom_killed = status.oom_killed,
+                        .error = ""};
     if (status.phase == sdk::ProcessPhase::Lost) out.error = "the task's end was not seen: " + status.message;
     if (status.phase == sdk::ProcessPhase::StartFailed) out.error = status.message;
     return out;

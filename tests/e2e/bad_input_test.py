@@ -207,7 +207,8 @@ class Disk(unittest.TestCase):
                           "$i++} print $o; select(undef,undef,undef,0.001) }")
                 ballast = os.path.join(mount, "ballast")
                 agent.run_job(job("full", [task(command="/usr/bin/perl", args=["-e", writer],
-                                                LogConfig={"MaxFiles": 2, "MaxFileSizeMB": 4})]))
+                                                LogConfig={"MaxFiles": 2, "MaxFileSizeMB": 4})],
+                                  EphemeralDisk={"SizeMB": 10}))
                 alloc = agent.wait_running("full", 1)[0]
                 with open(ballast, "wb") as f:
                     try:

@@ -35,6 +35,11 @@ def writer_job(job_id, driver):
                ReschedulePolicy={"Attempts": 0, "Unlimited": False})
 
 
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
 class Survival(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -91,7 +96,7 @@ class Survival(unittest.TestCase):
         for _ in range(20):
             before = self.agent.log_files(self.flood["ID"], "f")
             try:
-                text = b"".join(open(path, "rb").read() for path in before)
+                text = b"".join(read(path) for path in before)
             except FileNotFoundError:
                 continue  # rotated away while we read
             if self.agent.log_files(self.flood["ID"], "f") == before:
@@ -228,7 +233,7 @@ class Survival(unittest.TestCase):
             terminated = [e for e in events if e["Type"] == "Terminated"]
             self.assertEqual(len(terminated), 1, events)
             self.assertEqual((terminated[0]["ExitCode"], terminated[0]["Signal"]), (code, sig))
-        text = open(self.agent.log_files(ended["ID"], "w")[-1], "rb").read()
+        text = read(self.agent.log_files(ended["ID"], "w")[-1])
         self.assertRegex(text, rb"line \d+\nlast \d+\n$")
         type(self).allocs = [a for a in self.allocs if a not in (ended, died)]
 
