@@ -151,6 +151,7 @@ TEST(ConfigSchema, TemplatesSeeTheTasksVariables) {
     EXPECT_EQ(decoded(attr("number"), R"({"a": "${NOMAD_PORT_http}"})"), "{a = 8080}");
     EXPECT_EQ(decoded(attr("string"), R"({"a": "${env[\"NOMAD_TASK_NAME\"]} ${node.attr.kernel.name}"})"),
               "{a = \"web linux\"}");
+    EXPECT_EQ(decoded(attr("string"), R"({"a": "${upper(NOMAD_TASK_NAME)}"})"), "{a = \"WEB\"}");
     EXPECT_EQ(decoded(attr("string"), R"({"a": "$${x}"})"), "{a = \"$${x}\"}");
     EXPECT_NE(decoded(attr("string"), R"({"a": "${nope}"})").find("nope"), std::string::npos);
     auto schema = compile(attr("string"));

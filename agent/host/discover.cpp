@@ -32,8 +32,12 @@ bool means(const PluginBlock& block, const FoundPlugin& plugin) {
 void scan(const std::string& dir, bool bundled, const std::vector<PluginBlock>& blocks, Discovery* out) {
     auto names = list_dir(dir);
     if (!names) {
+        const bool missing = names.error().code() == Code::NotFound;
         out->warnings.push_back(
-            fmt::format("plugin directory cannot be read, no plugins from it: {}", names.error().message()));
+            missing && !bundled
+                ? fmt::format("skipping external plugins since plugin_dir doesn't exist: {}", dir)
+                : fmt::format("plugin directory cannot be read, no plugins from it: {}",
+                              names.error().message()));
         return;
     }
     for (const auto& name : *names) {

@@ -90,6 +90,8 @@ TEST_F(HostTest, AKilledPluginIsRelaunchedAndItsTasksRecovered) {
     ASSERT_TRUE(replaced(1)) << host_->plugin_status_json();
     EXPECT_NE(only().pid, first);
     EXPECT_FALSE(alive(first));  // reaped, too
+    // Of the dead one's socket nothing is left: record, two FIFOs, and the new one's.
+    EXPECT_EQ(list_dir(dir_ + "/data/client/plugins/drover-driver-mock")->size(), 4u);
     // Before it is recovered the new instance must not be asked about it: it would say that the task is gone.
     Answer<void> stopped;
     driver_->stop_task("t1", kSecond, "", stopped.done());

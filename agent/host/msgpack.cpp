@@ -2,7 +2,6 @@
 // MessagePack of an HCL value, byte for byte as Nomad's host writes it: plugins' decoders are strict about
 // number forms. Called by config_schema.cpp.
 #include <bit>
-#include <cmath>
 
 #include "agent/host/config_schema.h"
 #include "hcl/value.h"
@@ -70,11 +69,9 @@ class Writer {
     }
     void number(const hcl::Number& n) {
         if (const auto i = n.to_int64()) return integer(*i);
-        // Exact: all the digits of the nearest double are the number's own.
-        const double nearest = n.to_double();
-        if (std::isfinite(nearest) && hcl::Number::parse(fmt::format("{:.700f}", nearest)) == n) {
+        if (n.fits_double_exactly()) {
             byte(0xcb);
-            return big_endian(std::bit_cast<uint64_t>(nearest), 8);
+            return big_endian(std::bit_cast<uint64_t>(n.to_double()), 8);
         }
         text(n.text());
     }

@@ -19,9 +19,8 @@ PluginLogLine one(const std::string& text) {
 }
 
 TEST(PluginLog, ReadsHclog) {
-    auto line = one(
-        R"({"@level":"warn","@message":"disk is slow","@module":"podman",)"
-        R"("@timestamp":"2026-11-21T10:00:00.123456Z","n":3})");
+    auto line = one(R"({"@level":"warn","@message":"disk is slow","@module":"podman",)"
+                    R"("@timestamp":"2026-11-21T10:00:00.123456Z","n":3})");
     EXPECT_EQ(line.level, log::Level::Warn);
     EXPECT_EQ(line.message, "disk is slow");
     const std::vector<std::pair<std::string, std::string>> fields = {

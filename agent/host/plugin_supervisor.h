@@ -85,6 +85,7 @@ class PluginSupervisor : public std::enable_shared_from_this<PluginSupervisor> {
     Result<Survivor> find_survivor(const PluginRecord& record);
     void reattach(PluginRecord record);
     void launch();
+    void sweep_directory();
     Result<Spawned> spawn();
     void on_handshake(const std::string& line);
     void connected(std::shared_ptr<PluginRpc> rpc);

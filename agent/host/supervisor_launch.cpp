@@ -154,7 +154,20 @@ void PluginSupervisor::launch() {
     });
 }
 
+// Sockets (and their directories) of instances that died before they could remove them.
+void PluginSupervisor::sweep_directory() {
+    auto names = list_dir(spec_.dir);
+    if (!names) return;
+    for (const auto& name : *names) {
+        if (name == "record.json" || name == "stdout" || name == "stderr") continue;
+        if (auto swept = remove_tree(join_path(spec_.dir, name)); !swept) {
+            log::warn(kLog, "leftover of a plugin stays", {{"error", swept.error().message()}});
+        }
+    }
+}
+
 Result<Spawned> PluginSupervisor::spawn() {
+    sweep_directory();
     SpawnSpec spec;
     spec.file = spec_.file;
     spec.args = spec_.args;
