@@ -174,7 +174,7 @@ Status Decoder::list(Each&& each) {
 }
 
 Status Decoder::single(Message& message, const FieldPlan& plan) {
-    const Reflection* reflection = message.GetReflection();
+    const Reflection* reflection = plan.reflection;
     const auto* field = plan.field;
     switch (plan.shape) {
         case Shape::Bool: {
@@ -220,7 +220,7 @@ Status Decoder::single(Message& message, const FieldPlan& plan) {
 }
 
 Status Decoder::repeated(Message& message, const FieldPlan& plan) {
-    const Reflection* reflection = message.GetReflection();
+    const Reflection* reflection = plan.reflection;
     const auto* field = plan.field;
     reflection->ClearField(&message, field);
     return list([&]() -> Status {
@@ -313,7 +313,7 @@ Status Decoder::map_entry(const FieldPlan& plan, MapValueRef& value) {
 }
 
 Status Decoder::map(Message& message, const FieldPlan& plan) {
-    message.GetReflection()->ClearField(&message, plan.field);
+    plan.reflection->ClearField(&message, plan.field);
     if (reader_.peek() != Kind::Object) return wrong("an object");
     DROVER_CHECK(reader_.begin('{'));
     for (bool first = true;; first = false) {
@@ -384,7 +384,8 @@ void set_number(Value& value, std::string_view token) {
 
 Status Decoder::inside(Message& items) {
     if (++value_depth_ > kValueDepthMax)
-        return make_error(Code::InvalidArgument, "{}: nested more than {} levels deep", where(), kValueDepthMax);
+        return make_error(Code::InvalidArgument, "{}: nested more than {} levels deep", where(),
+                          kValueDepthMax);
     auto status = message(items, plan_of(items.GetDescriptor()));
     value_depth_--;
     return status;

@@ -120,7 +120,7 @@ void Writer::integer(const FieldPlan& plan, int64_t value) {
 }
 
 void Writer::scalar(const Message& message, const FieldPlan& plan) {
-    const Reflection* reflection = message.GetReflection();
+    const Reflection* reflection = plan.reflection;
     switch (plan.shape) {
         case Shape::Bool:
             out_ += reflection->GetBool(message, plan.field) ? "true" : "false";
@@ -151,7 +151,7 @@ void Writer::scalar(const Message& message, const FieldPlan& plan) {
 
 // A scalar is empty when it is zero, whether or not it was set.
 bool is_zero(const Message& message, const FieldPlan& plan) {
-    const Reflection* reflection = message.GetReflection();
+    const Reflection* reflection = plan.reflection;
     if (!plan.optional) return !reflection->HasField(message, plan.field);  // proto3: present means not zero
     std::string scratch;
     switch (plan.shape) {
@@ -173,7 +173,7 @@ bool is_zero(const Message& message, const FieldPlan& plan) {
 }
 
 void Writer::repeated_field(const Message& message, const FieldPlan& plan) {
-    const Reflection* reflection = message.GetReflection();
+    const Reflection* reflection = plan.reflection;
     const auto* field = plan.field;
     open('[');
     bool first = true;
@@ -254,7 +254,7 @@ void Writer::map_field(const Message& message, const FieldPlan& plan) {
 }
 
 void Writer::field(const Message& message, const FieldPlan& plan, bool& first) {
-    const Reflection* reflection = message.GetReflection();
+    const Reflection* reflection = plan.reflection;
     if (plan.repeated || plan.map) {
         int size =
             plan.map ? MapAccess::size(message, plan.field) : reflection->FieldSize(message, plan.field);
@@ -293,8 +293,8 @@ void Writer::message(const Message& message, const Plan& plan) {
     if (plan.inlined == Plan::Inline::Value) return value(static_cast<const Value&>(message));
     if (plan.inlined == Plan::Inline::OnlyField) {
         const auto& only = plan.fields.front();
-        int size = only.map ? MapAccess::size(message, only.field)
-                            : message.GetReflection()->FieldSize(message, only.field);
+        int size =
+            only.map ? MapAccess::size(message, only.field) : only.reflection->FieldSize(message, only.field);
         if (size == 0)
             out_ += only.map ? "{}" : "[]";
         else

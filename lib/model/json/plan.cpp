@@ -55,6 +55,9 @@ FieldPlan Cache::build_field(const FieldDescriptor* field, bool omit_all) {
     const auto& options = field->options().GetExtension(as_json);
     FieldPlan plan;
     plan.field = field;
+    plan.reflection = google::protobuf::MessageFactory::generated_factory()
+                          ->GetPrototype(field->containing_type())
+                          ->GetReflection();
     plan.name = field->json_name();
     append_quoted(plan.key, plan.name);
     plan.key += ':';

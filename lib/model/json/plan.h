@@ -20,10 +20,11 @@ enum class Shape { Bool, Int32, Int64, UInt32, UInt64, Double, String, Bytes, Me
 
 struct FieldPlan {
     const google::protobuf::FieldDescriptor* field = nullptr;
-    std::string name;             // "TaskGroups"
-    std::string key;              // `"TaskGroups":`
-    Shape shape = Shape::String;  // of one element; of the value for maps
-    int kind = 0;                 // model::JsonKind
+    const google::protobuf::Reflection* reflection = nullptr;  // of the message the field is in
+    std::string name;                                          // "TaskGroups"
+    std::string key;                                           // `"TaskGroups":`
+    Shape shape = Shape::String;                               // of one element; of the value for maps
+    int kind = 0;                                              // model::JsonKind
     bool repeated = false;
     bool map = false;
     bool optional = false;  // a scalar that knows whether it is set

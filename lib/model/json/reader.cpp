@@ -30,10 +30,7 @@ void append_utf8(std::string& out, uint32_t code) {
 }
 
 // protobuf strings must be UTF-8; broken bytes become U+FFFD, as Go's decoder does.
-std::string valid_utf8(std::string text) {
-    bool ascii = true;
-    for (char c : text) ascii = ascii && static_cast<unsigned char>(c) < 0x80;
-    if (ascii) return text;
+std::string valid_utf8(std::string_view text) {
     std::string out;
     for (size_t i = 0; i < text.size();) {
         size_t length = utf8_length(text, i);
@@ -41,7 +38,7 @@ std::string valid_utf8(std::string text) {
             out += "\xEF\xBF\xBD";
             i++;
         } else {
-            out.append(text, i, length);
+            out.append(text.substr(i, length));
             i += length;
         }
     }
@@ -253,11 +250,14 @@ Result<std::string> Reader::string() {
     if (at_ >= text_.size() || text_[at_] != '"') return fail("a string");
     at_++;
     std::string out;
+    unsigned char bits = 0;  // of all bytes, to know plain ASCII
     while (true) {
         size_t start = at_;
-        while (at_ < text_.size() && text_[at_] != '"' && text_[at_] != '\\' &&
-               static_cast<unsigned char>(text_[at_]) >= 0x20)
-            at_++;
+        for (; at_ < text_.size(); at_++) {
+            auto c = static_cast<unsigned char>(text_[at_]);
+            if (c == '"' || c == '\\' || c < 0x20) break;
+            bits = static_cast<unsigned char>(bits | c);
+        }
         out.append(text_.substr(start, at_ - start));
         if (at_ >= text_.size()) return fail("the closing quote");
         if (text_[at_] == '"') break;
@@ -266,7 +266,8 @@ Result<std::string> Reader::string() {
         DROVER_CHECK(escape(out));
     }
     at_++;
-    return valid_utf8(std::move(out));
+    if (bits < 0x80) return out;
+    return valid_utf8(out);
 }
 
 Status Reader::begin(char bracket) {
