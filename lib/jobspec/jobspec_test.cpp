@@ -119,5 +119,18 @@ TEST(Jobspec, EqualsARecordedJob) {
               "");
 }
 
+TEST(Jobspec, FilesAreReadOnlyWhereAllowed) {
+    JobSource source;
+    source.text = "job \"x\" {\n  meta = { a = file(\"/etc/hostname\") }\n}\n";
+    model::Job job;
+    auto refused = parse_job(source, job);
+    EXPECT_TRUE(refused.has_errors());
+    source.functions = local_environment("/");
+    model::Job second;
+    auto allowed = parse_job(source, second);
+    EXPECT_FALSE(allowed.has_errors()) << allowed.text();
+    EXPECT_FALSE(second.meta().at("a").empty());
+}
+
 }  // namespace
 }  // namespace drover::jobspec

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/strings.h"
+#include "model/canonicalize.h"
 #include "model/status.h"
 #include "model/validate_parts.h"
 #include "proto/model/model.pb.h"
@@ -241,7 +242,10 @@ void warn_group(const TaskGroup& group, std::vector<std::string>& out) {
 
 }  // namespace
 
-std::vector<std::string> job_warnings(const Job& job) {
+std::vector<std::string> job_warnings(const Job& submitted) {
+    // Warnings compare with defaults (a count of one), so these are filled in first.
+    Job job = submitted;
+    canonicalize_api(job);
     std::vector<std::string> out;
     int promoting = 0;
     for (const auto& group : job.task_groups()) {
