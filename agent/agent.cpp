@@ -119,7 +119,6 @@ Status ClientAgent::Impl::start() {
     DROVER_TRY(logd_, LogdClient::open({.state_dir = client_dir() + "/logd", .binary = options_.libexec_dir + "/drover-logd",
                                         .cgroup = options_.cgroup_parent.empty() ? "" : options_.cgroup_parent + "/logd"}));
     DROVER_CHECK(logd_->ensure_running().context("start drover-logd"));
-    logd_->on_event([this](const LogEvent& event) { log_event(event); });
 
     auto node = std::make_shared<model::Node>(*options_.node);
     node->set_id(identity_.node_id);
@@ -146,6 +145,7 @@ Status ClientAgent::Impl::start() {
             boost::asio::post(runner->strand(), [runner, event] { runner->driver_event(event); });
         }
     });
+    logd_->on_event([this](const LogEvent& event) { log_event(event); });
     registry_->load(std::move(contents_.allocs));
     host_->when_settled(kSettleNs, [this] { link_->start(); });
     collect_later();
@@ -260,7 +260,7 @@ void ClientAgent::Impl::reload(std::shared_ptr<const model::Node> fresh) {
 void ClientAgent::Impl::log_event(const LogEvent& event) {
     const auto parts = split(event.stream_id, '/');  // "<alloc id>/<task>/stdout"
     if (!event.full || parts.size() != 3) return;
-    std::shared_ptr<AllocRunner> runner = registry_ ? registry_->find(parts[0]) : nullptr;
+    const auto runner = registry_->find(parts[0]);
     if (!runner) return;
     boost::asio::post(runner->strand(), [runner, task = parts[1], which = parts[2], text = event.message] {
         runner->log_disk_full(task, fmt::format("{} waits, the disk of the log files is full: {}", which, text));

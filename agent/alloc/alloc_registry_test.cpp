@@ -394,6 +394,27 @@ TEST_F(AllocRegistryTest, AFailedTaskFailsTheAllocationAndItsSiblings) {
     EXPECT_FALSE(agent_->last(alloc.id()).task_states().at("other").failed());
 }
 
+TEST_F(AllocRegistryTest, MaxRunDurationEndsItAsComplete) {
+    auto alloc = make_alloc("batch");
+    alloc.mutable_job()->mutable_task_groups(0)->set_max_run_duration(200 * kMillisecond);
+    const int64_t begin = mono_now();
+    give(alloc);
+    ASSERT_TRUE(agent_->wait_status(alloc.id(), "running"));
+    ASSERT_TRUE(agent_->wait_status(alloc.id(), "complete"));
+    EXPECT_GE(mono_now() - begin, 200 * kMillisecond);
+}
+
+TEST_F(AllocRegistryTest, AStopWaitsForTheGroupsShutdownDelay) {
+    auto alloc = make_alloc();
+    alloc.mutable_job()->mutable_task_groups(0)->set_shutdown_delay(200 * kMillisecond);
+    give(alloc);
+    ASSERT_TRUE(agent_->wait_status(alloc.id(), "running"));
+    const int64_t begin = mono_now();
+    want_stopped(alloc);
+    ASSERT_TRUE(agent_->wait_status(alloc.id(), "complete"));
+    EXPECT_GE(mono_now() - begin, 200 * kMillisecond);
+}
+
 TEST_F(AllocRegistryTest, WhatTheAgentCannotDoFailsClearly) {
     auto alloc = make_alloc();
     alloc.mutable_job()->mutable_task_groups(0)->mutable_tasks(0)->add_templates();

@@ -59,7 +59,8 @@ auto AllocRunner::on_strand(F&& f) {
 
 AllocRunner::AllocRunner(RunnerContext& context, std::shared_ptr<const model::Allocation> alloc, Callbacks callbacks)
     : context_(context), strand_(boost::asio::make_strand(context.io)), alloc_(std::move(alloc)), id_(alloc_->id()),
-      callbacks_(std::move(callbacks)), dir_(context.alloc_root, id_), health_timer_(strand_), retry_timer_(strand_) {}
+      callbacks_(std::move(callbacks)), dir_(context.alloc_root, id_), health_timer_(strand_), time_timer_(strand_),
+      retry_timer_(strand_) {}
 
 AllocRunner::~AllocRunner() = default;
 
@@ -77,6 +78,7 @@ void AllocRunner::begin_new(std::map<std::string, std::string> orphans) {
                 else task->begin_fresh();
             }
             ready_ = true;
+            if (contacted_) server_contact();
             evaluate();
         });
     });
@@ -108,6 +110,7 @@ void AllocRunner::begin_loaded(Store::StoredAlloc stored) {
 }
 
 void AllocRunner::store_record(std::function<void()> then) {
+    if (removing_) return;  // its records are being erased
     client::AllocRecord copy = record_;
     *copy.mutable_alloc() = *alloc_;
     context_.store.put_alloc(copy, on_strand([then = std::move(then)](AllocRunner&) {
@@ -157,7 +160,41 @@ std::vector<TaskView> AllocRunner::views() const {
 
 Wanted AllocRunner::wanted() const {
     if (destroying_) return Wanted::Abandon;
-    return model::server_terminal(*alloc_) ? Wanted::Stop : Wanted::Run;
+    return stopping_ || run_over_ ? Wanted::Stop : Wanted::Run;
+}
+
+// The server's wish becomes ours after the group's shutdown delay, and without one when max_run_duration is over.
+void AllocRunner::check_times() {
+    const auto* group = model::find_group(alloc_->job(), alloc_->task_group());
+    if (group == nullptr || destroying_) return;
+    const int64_t now = unix_now();
+    int64_t next = 0;
+    const auto due = [&next, now](int64_t at) {
+        if (now >= at) return true;
+        next = next == 0 ? at : std::min(next, at);
+        return false;
+    };
+    if (model::server_terminal(*alloc_) && !stopping_) {
+        if (stop_wanted_at_ == 0) stop_wanted_at_ = now;
+        const bool wait = group->shutdown_delay() > 0 && !alloc_->desired_transition().no_shutdown_delay() && !all_dead(views());
+        stopping_ = !wait || due(stop_wanted_at_ + group->shutdown_delay());
+    }
+    if (group->max_run_duration() > 0 && !run_over_) {
+        if (record_.first_started_at_ns() == 0) {
+            for (const auto& [name, task] : tasks_) {
+                const auto at = task->machine().record().state().started_at();
+                if (at != 0) record_.set_first_started_at_ns(at);
+            }
+            if (record_.first_started_at_ns() != 0) store_record(nullptr);
+        }
+        run_over_ = record_.first_started_at_ns() != 0 && due(record_.first_started_at_ns() + group->max_run_duration());
+    }
+    if (next == 0) return;
+    time_timer_.expires_after(std::chrono::nanoseconds(next - now));
+    time_timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& ec) {
+        auto self = weak.lock();
+        if (!ec && self && !self->detached_) self->evaluate();
+    });
 }
 
 void AllocRunner::evaluate_soon() {
@@ -178,6 +215,7 @@ void AllocRunner::evaluate() {
                 events::setup_failure(unix_now(), fmt::format("failed to setup alloc: {}", record_.setup_error()))});
         }
     }
+    check_times();
     const auto decision = coordinate(views(), wanted());
     for (const auto& name : decision.start) tasks_.at(name)->input(task_event::GateOpened{});
     for (const auto& order : decision.kill) {
@@ -295,6 +333,7 @@ void AllocRunner::acknowledged(const std::string& client_status) {
 void AllocRunner::detach() {
     detached_ = true;
     health_timer_.cancel();
+    time_timer_.cancel();
     retry_timer_.cancel();
     for (auto& [name, task] : tasks_) task->detach();
 }
@@ -427,13 +466,13 @@ void AllocRunner::stats(const std::string& task, std::function<void(Result<Sampl
 
 void AllocRunner::driver_event(const sdk::TaskEvent& event) {
     const auto found = tasks_.find(event.task_name);
-    if (found == tasks_.end() || !ready_) return;
+    if (found == tasks_.end() || !ready_ || removing_) return;
     found->second->input(task_event::Note{events::driver_message(unix_now(), event.message)});
 }
 
 void AllocRunner::log_disk_full(const std::string& task, const std::string& message) {
     const auto found = tasks_.find(task);
-    if (found == tasks_.end() || !ready_) return;
+    if (found == tasks_.end() || !ready_ || removing_) return;
     found->second->input(task_event::Note{events::disk_exceeded(unix_now(), message)});
 }
 

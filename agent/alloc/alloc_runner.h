@@ -64,6 +64,7 @@ class AllocRunner : public std::enable_shared_from_this<AllocRunner> {
     void make_tasks();
     void evaluate_soon();
     void evaluate();
+    void check_times();
     void check_health();
     void after_death();
     void remove_everything();
@@ -85,9 +86,13 @@ class AllocRunner : public std::enable_shared_from_this<AllocRunner> {
     bool contacted_ = false;
     bool destroying_ = false;
     bool removing_ = false;
+    bool stopping_ = false;       // the server wants it stopped, and the group's shutdown delay is over
+    bool run_over_ = false;       // max_run_duration
+    int64_t stop_wanted_at_ = 0;
     bool detached_ = false;
     int64_t watched_since_ns_ = 0;
     boost::asio::steady_timer health_timer_;
+    boost::asio::steady_timer time_timer_;
     boost::asio::steady_timer retry_timer_;
 };
 

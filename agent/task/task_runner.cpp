@@ -13,6 +13,7 @@
 #include "model/status.h"
 
 #include <sys/random.h>
+#include <unistd.h>
 
 namespace drover::agent {
 namespace {
@@ -89,7 +90,9 @@ void TaskRunner::begin_adopted(const std::string& task_id) {
 
 void TaskRunner::input(const TaskInput& event) {
     if (detached_) return;
+    const bool was_dead = machine_->dead();
     for (auto& action : machine_->step(event, tick())) queue_.push_back(std::move(action));
+    if (machine_->dead() && !was_dead) release_logs();
     pump();
 }
 
@@ -154,6 +157,11 @@ void TaskRunner::setup_failed(model::TaskEvent event, Retry retry) {
 }
 
 void TaskRunner::perform(const task_action::RunSetup&) {
+    if (logs_releasing_) {
+        setup_waits_ = true;
+        return;
+    }
+    logs_drained_ = false;
     auto found = driver();
     if (!found) return setup_failed(events::driver_failure(unix_now(), found.error().message()), Retry::No);
     (*found)->capabilities(on_strand([](TaskRunner& self, Result<sdk::Capabilities> result) {
@@ -318,17 +326,41 @@ void TaskRunner::perform(const task_action::Destroy& action) {
     wait_.reset();
     if (context_.logd == nullptr || task_->log_config().disabled()) return destroy_in_driver(action.task_id);
     // The last lines are in the pipe when the exit is known; they are in the file before anyone hears of the end.
-    auto next = on_strand([task_id = action.task_id](TaskRunner& self) {
+    auto next = on_strand([task_id = action.task_id](TaskRunner& self, bool drained) {
         failpoint("logs_flushed");
+        self.logs_drained_ = drained;
         self.destroy_in_driver(task_id);
     });
     const std::string id = fmt::format("{}/{}", alloc_->id(), name_);
     boost::asio::post(context_.pool, [logd = context_.logd, id, next]() mutable {
+        bool drained = true;
         for (const char* which : {"stdout", "stderr"}) {
             auto flushed = logd->flush(fmt::format("{}/{}", id, which), kLogFlushNs);
-            if (!flushed) log::warn(kComponent, "log not drained yet", {{"stream", id}, {"error", flushed.error().message()}});
+            if (flushed) continue;
+            drained = false;
+            log::warn(kComponent, "log not drained yet", {{"stream", id}, {"error", flushed.error().message()}});
         }
-        next();
+        next(drained);
+    });
+}
+
+// A dead task needs no FIFOs any more. If they are not empty (full disk), or the agent dies here, they go with the
+// allocation.
+void TaskRunner::release_logs() {
+    if (!logs_drained_ || context_.logd == nullptr) return;
+    logs_releasing_ = true;
+    auto done = on_strand([](TaskRunner& self) {
+        self.logs_releasing_ = false;
+        if (std::exchange(self.setup_waits_, false)) self.perform(task_action::RunSetup{});
+    });
+    boost::asio::post(context_.pool, [logd = context_.logd, id = fmt::format("{}/{}", alloc_->id(), name_),
+                                      fifo = fmt::format("{}/{}/{}", context_.fifo_root, alloc_->id(), name_), done]() mutable {
+        for (const char* which : {"stdout", "stderr"}) {
+            auto removed = logd->remove(fmt::format("{}/{}", id, which));
+            if (removed) ::unlink(fmt::format("{}.{}", fifo, which).c_str());
+            else log::warn(kComponent, "log stream not removed", {{"stream", id}, {"error", removed.error().message()}});
+        }
+        done();
     });
 }
 

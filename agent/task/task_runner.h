@@ -76,6 +76,7 @@ class TaskRunner : public std::enable_shared_from_this<TaskRunner> {
     void recover_with(const std::string& task_id, Result<sdk::Capabilities> capabilities);
     void destroy_in_driver(const std::string& task_id);
     void when_connected(std::function<void()> then);
+    void release_logs();
     void open_stats();
 
     RunnerContext& context_;
@@ -91,6 +92,9 @@ class TaskRunner : public std::enable_shared_from_this<TaskRunner> {
     bool storing_ = false;
     bool detached_ = false;
     sdk::TaskConfig config_;  // of the next start, made by the hooks
+    bool logs_drained_ = false;    // after the last exit: nothing is left in the FIFOs
+    bool logs_releasing_ = false;  // a start that comes meanwhile waits
+    bool setup_waits_ = false;
 
     std::unique_ptr<OpenCall> wait_;
     std::unique_ptr<OpenCall> connected_;

@@ -25,6 +25,10 @@ Status validate_hook(TaskContext& context) {
     if (task.secrets_size() > 0) {
         return make_error(Code::Unimplemented, "task uses a secret block, which this agent does not support yet");
     }
+    for (const auto& network : context.group->networks()) {
+        if (network.mode().empty() || network.mode() == "host") continue;
+        return make_error(Code::Unimplemented, "network mode {:?} is not supported by this agent yet", network.mode());
+    }
     const auto& options = *context.client_options;
     const auto denied = options.find("user.denylist");
     const auto checked = options.find("user.checked_drivers");
