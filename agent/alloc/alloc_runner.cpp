@@ -229,9 +229,13 @@ void AllocRunner::evaluate() {
     evaluating_ = false;
     if (!decision.start.empty() || !decision.kill.empty()) evaluate_soon();
     check_health();
-    if (all_dead(views())) after_death();
-    else if (record_.terminal_at_ns() != 0) record_.clear_terminal_at_ns();  // an operator restarted it
-    callbacks_.changed(status_update());
+    if (all_dead(views())) {
+        after_death();
+    } else if (record_.terminal_at_ns() != 0) {  // an operator restarted it
+        record_.clear_terminal_at_ns();
+        record_.set_acknowledged(false);
+    }
+    if (!record_.acknowledged()) callbacks_.changed(status_update());
 }
 
 void AllocRunner::after_death() {

@@ -76,6 +76,7 @@ void TaskRunner::begin_fresh() {
 void TaskRunner::begin_loaded(client::TaskRecord record) {
     machine_ = std::make_unique<TaskMachine>(TaskMachine::loaded(
         make_task_spec(*alloc_, *group_, *task_, context_.kill_timeout_ns_max), std::move(record)));
+    for (const auto& event : machine_->record().state().events()) logged_until_ns_ = std::max(logged_until_ns_, event.time());
     input(task_event::Restarted{});
 }
 
@@ -92,8 +93,19 @@ void TaskRunner::input(const TaskInput& event) {
     if (detached_) return;
     const bool was_dead = machine_->dead();
     for (auto& action : machine_->step(event, tick())) queue_.push_back(std::move(action));
+    log_events();
     if (machine_->dead() && !was_dead) release_logs();
     pump();
+}
+
+void TaskRunner::log_events() {
+    const int64_t before = logged_until_ns_;
+    for (const auto& event : machine_->record().state().events()) {
+        if (event.time() <= before) continue;
+        logged_until_ns_ = std::max(logged_until_ns_, event.time());
+        log::info(kComponent, "Task event", {{"alloc_id", alloc_->id()}, {"task", name_}, {"type", event.type()},
+                                             {"msg", event.display_message()}, {"failed", event.fails_task()}});
+    }
 }
 
 void TaskRunner::update(std::shared_ptr<const model::Allocation> alloc) {

@@ -77,6 +77,7 @@ class TaskRunner : public std::enable_shared_from_this<TaskRunner> {
     void destroy_in_driver(const std::string& task_id);
     void when_connected(std::function<void()> then);
     void release_logs();
+    void log_events();
     void open_stats();
 
     RunnerContext& context_;
@@ -90,6 +91,7 @@ class TaskRunner : public std::enable_shared_from_this<TaskRunner> {
 
     std::deque<TaskAction> queue_;
     bool storing_ = false;
+    int64_t logged_until_ns_ = 0;  // events up to here are in the agent's log
     bool detached_ = false;
     sdk::TaskConfig config_;  // of the next start, made by the hooks
     bool logs_drained_ = false;    // after the last exit: nothing is left in the FIFOs
