@@ -26,13 +26,14 @@ namespace {
 constexpr const char* kComponent = "client";
 constexpr int kIoThreads = 2;
 constexpr int kBlockingThreads = 4;
-constexpr int64_t kSettleNs = 5 * kSecond;      // registration waits so long for the first fingerprints
+constexpr int64_t kSettleNs = 5 * kSecond;  // registration waits so long for the first fingerprints
 constexpr int64_t kDevStopNs = 60 * kSecond;
 constexpr int64_t kCgroupRemoveNs = 5 * kSecond;
 constexpr int64_t kFlushNs = 5 * kSecond;
 constexpr const char* kBootIdKey = "boot_id";
 
-std::vector<std::string> list_option(const std::map<std::string, std::string>& options, const std::string& key) {
+std::vector<std::string> list_option(const std::map<std::string, std::string>& options,
+                                     const std::string& key) {
     const auto found = options.find(key);
     if (found == options.end() || found->second.empty()) return {};
     auto names = split(found->second, ',');
@@ -50,7 +51,10 @@ double core_mhz(const model::Node& node) {
 class ClientAgent::Impl {
  public:
     Impl(ClientOptions options, ports::ClusterPort& cluster)
-        : options_(std::move(options)), cluster_(cluster), work_(boost::asio::make_work_guard(io_)), gc_timer_(io_) {}
+        : options_(std::move(options)),
+          cluster_(cluster),
+          work_(boost::asio::make_work_guard(io_)),
+          gc_timer_(io_) {}
     ~Impl() { stop(StopKind::Orderly); }
 
     Status start();
@@ -108,7 +112,8 @@ class ClientAgent::Impl {
     std::mutex stop_mutex_;
 };
 
-// ---- start -----------------------------------------------------------------------------------------------------------
+// ---- start
+// -----------------------------------------------------------------------------------------------------------
 
 Status ClientAgent::Impl::start() {
     if (options_.alloc_dir.empty()) options_.alloc_dir = options_.data_dir + "/alloc";
@@ -116,8 +121,11 @@ Status ClientAgent::Impl::start() {
     DROVER_TRY(lock_, lock_directory(client_dir()));
     DROVER_TRY(identity_, load_identity(client_dir()));
     DROVER_CHECK(open_state());
-    DROVER_TRY(logd_, LogdClient::open({.state_dir = client_dir() + "/logd", .binary = options_.libexec_dir + "/drover-logd",
-                                        .cgroup = options_.cgroup_parent.empty() ? "" : options_.cgroup_parent + "/logd"}));
+    DROVER_TRY(
+        logd_,
+        LogdClient::open({.state_dir = client_dir() + "/logd",
+                          .binary = options_.libexec_dir + "/drover-logd",
+                          .cgroup = options_.cgroup_parent.empty() ? "" : options_.cgroup_parent + "/logd"}));
     DROVER_CHECK(logd_->ensure_running().context("start drover-logd"));
 
     auto node = std::make_shared<model::Node>(*options_.node);
@@ -127,16 +135,25 @@ Status ClientAgent::Impl::start() {
     start_threads();
     DROVER_CHECK(start_host());
 
-    context_ = std::make_unique<RunnerContext>(RunnerContext{
-        .io = io_, .pool = *pool_, .store = *store_, .logd = logd_.get(),
-        .driver = [this](const std::string& name) { return host_->driver(name); },
-        .node = [this] { return this->node(); },
-        .alloc_root = options_.alloc_dir, .fifo_root = client_dir() + "/fifos", .task_root = client_dir() + "/tasks",
-        .region = options_.region, .cgroup_parent = options_.cgroup_parent, .client_options = options_.options,
-        .kill_timeout_ns_max = options_.max_kill_timeout_ns, .rebooted = rebooted_});
+    context_ = std::make_unique<RunnerContext>(
+        RunnerContext{.io = io_,
+                      .pool = *pool_,
+                      .store = *store_,
+                      .logd = logd_.get(),
+                      .driver = [this](const std::string& name) { return host_->driver(name); },
+                      .node = [this] { return this->node(); },
+                      .alloc_root = options_.alloc_dir,
+                      .fifo_root = client_dir() + "/fifos",
+                      .task_root = client_dir() + "/tasks",
+                      .region = options_.region,
+                      .cgroup_parent = options_.cgroup_parent,
+                      .client_options = options_.options,
+                      .kill_timeout_ns_max = options_.max_kill_timeout_ns,
+                      .rebooted = rebooted_});
     registry_ = std::make_unique<AllocRegistry>(
         *context_,
-        CollectRules{options_.gc_max_allocs, options_.gc_disk_usage_threshold, options_.gc_inode_usage_threshold},
+        CollectRules{options_.gc_max_allocs, options_.gc_disk_usage_threshold,
+                     options_.gc_inode_usage_threshold},
         [this](model::Allocation update) { link_->update(std::move(update)); });
     make_link();
     make_service();
@@ -154,12 +171,14 @@ Status ClientAgent::Impl::start() {
 
 Status ClientAgent::Impl::make_directories() {
     if (options_.data_dir.empty() || options_.data_dir[0] != '/') {
-        return make_error(Code::InvalidArgument, "data_dir must be an absolute path, found {:?}", options_.data_dir);
+        return make_error(Code::InvalidArgument, "data_dir must be an absolute path, found {:?}",
+                          options_.data_dir);
     }
     DROVER_CHECK(make_dirs(options_.data_dir, 0711));
     // Tasks of other users must get to their directories; what is private below has modes of its own.
     struct stat st {};
-    if (::stat(options_.data_dir.c_str(), &st) != 0 || ::chmod(options_.data_dir.c_str(), (st.st_mode & 07777) | 0111) != 0) {
+    if (::stat(options_.data_dir.c_str(), &st) != 0 ||
+        ::chmod(options_.data_dir.c_str(), (st.st_mode & 07777) | 0111) != 0) {
         return Error::from_errno(options_.data_dir);
     }
     DROVER_CHECK(make_dirs(client_dir(), 0700));
@@ -169,9 +188,11 @@ Status ClientAgent::Impl::make_directories() {
 }
 
 Status ClientAgent::Impl::open_state() {
-    DROVER_TRY(store_, Store::open(client_dir() + "/state.db", options_.dev ? Durability::Process : Durability::Power));
+    DROVER_TRY(store_, Store::open(client_dir() + "/state.db",
+                                   options_.dev ? Durability::Process : Durability::Power));
     contents_ = store_->take_contents();
-    if (!contents_.set_aside.empty()) log::error(kComponent, "state file cannot be used", {{"error", contents_.set_aside}});
+    if (!contents_.set_aside.empty())
+        log::error(kComponent, "state file cannot be used", {{"error", contents_.set_aside}});
     DROVER_TRY(const auto boot, boot_id());
     const auto known = contents_.meta.find(kBootIdKey);
     rebooted_ = known != contents_.meta.end() && known->second != boot;
@@ -206,14 +227,19 @@ void ClientAgent::Impl::make_link() {
     ServerLink::Callbacks callbacks;
     callbacks.node = [this] { return node(); };
     callbacks.wanted = [this](const auto& list) { return registry_->wanted(list); };
-    callbacks.apply = [this](const auto& list, std::vector<model::Allocation> allocs) { registry_->apply(list, std::move(allocs)); };
-    callbacks.acknowledged = [this](const std::string& id, const std::string& status) { registry_->acknowledged(id, status); };
+    callbacks.apply = [this](const auto& list, std::vector<model::Allocation> allocs) {
+        registry_->apply(list, std::move(allocs));
+    };
+    callbacks.acknowledged = [this](const std::string& id, const std::string& status) {
+        registry_->acknowledged(id, status);
+    };
     if (auto* remote = dynamic_cast<RemoteCluster*>(&cluster_)) {
         configured_servers_ = remote->servers();
         callbacks.servers = [this, remote](std::vector<std::string> servers) {
             // The configured ones stay: what servers advertise may not be reachable from everywhere.
             for (const auto& address : configured_servers_) {
-                if (std::find(servers.begin(), servers.end(), address) == servers.end()) servers.push_back(address);
+                if (std::find(servers.begin(), servers.end(), address) == servers.end())
+                    servers.push_back(address);
             }
             remote->set_servers(std::move(servers));
         };
@@ -255,7 +281,8 @@ void ClientAgent::Impl::reload(std::shared_ptr<const model::Node> fresh) {
     link_->node_changed();
 }
 
-// ---- while it runs ---------------------------------------------------------------------------------------------------
+// ---- while it runs
+// ---------------------------------------------------------------------------------------------------
 
 void ClientAgent::Impl::log_event(const LogEvent& event) {
     const auto parts = split(event.stream_id, '/');  // "<alloc id>/<task>/stdout"
@@ -263,7 +290,8 @@ void ClientAgent::Impl::log_event(const LogEvent& event) {
     const auto runner = registry_->find(parts[0]);
     if (!runner) return;
     boost::asio::post(runner->strand(), [runner, task = parts[1], which = parts[2], text = event.message] {
-        runner->log_disk_full(task, fmt::format("{} waits, the disk of the log files is full: {}", which, text));
+        runner->log_disk_full(task,
+                              fmt::format("{} waits, the disk of the log files is full: {}", which, text));
     });
 }
 
@@ -284,12 +312,14 @@ std::map<std::string, std::map<std::string, std::string>> ClientAgent::Impl::sta
     client["known_servers"] = join(figures.servers, ",");
     client["num_allocations"] = fmt::format("{}", registry_->all().size());
     client["heartbeat_ttl"] = format_duration(figures.heartbeat_ttl_ns);
-    client["last_heartbeat"] =
-        figures.last_heartbeat_mono_ns == 0 ? "never" : format_duration(mono_now() - figures.last_heartbeat_mono_ns);
+    client["last_heartbeat"] = figures.last_heartbeat_mono_ns == 0
+                                   ? "never"
+                                   : format_duration(mono_now() - figures.last_heartbeat_mono_ns);
     return out;
 }
 
-// ---- stop ------------------------------------------------------------------------------------------------------------
+// ---- stop
+// ------------------------------------------------------------------------------------------------------------
 
 void ClientAgent::Impl::stop(StopKind kind) {
     std::lock_guard lock(stop_mutex_);
@@ -333,10 +363,20 @@ Result<std::unique_ptr<ClientAgent>> ClientAgent::start(ClientOptions options, p
 
 ClientAgent::ClientAgent(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ClientAgent::~ClientAgent() = default;
-void ClientAgent::stop(StopKind kind) { impl_->stop(kind); }
-ports::NodePort& ClientAgent::node_port() { return impl_->port(); }
-std::string ClientAgent::node_id() const { return impl_->node_id(); }
-bool ClientAgent::registered() const { return impl_->registered(); }
-void ClientAgent::reload(std::shared_ptr<const model::Node> node) { impl_->reload(std::move(node)); }
+void ClientAgent::stop(StopKind kind) {
+    impl_->stop(kind);
+}
+ports::NodePort& ClientAgent::node_port() {
+    return impl_->port();
+}
+std::string ClientAgent::node_id() const {
+    return impl_->node_id();
+}
+bool ClientAgent::registered() const {
+    return impl_->registered();
+}
+void ClientAgent::reload(std::shared_ptr<const model::Node> node) {
+    impl_->reload(std::move(node));
+}
 
 }  // namespace drover::agent

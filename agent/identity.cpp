@@ -18,7 +18,9 @@ Result<std::string> load_or_make(const std::string& path) {
     if (!text && text.error().code() != Code::NotFound) return std::move(text).error();
     if (text) {
         const std::string id(trim(*text));
-        if (!is_uuid(id)) return make_error(Code::InvalidArgument, "{}: expected a UUID, found {:?}", path, id.substr(0, 64));
+        if (!is_uuid(id))
+            return make_error(Code::InvalidArgument, "{}: expected a UUID, found {:?}", path,
+                              id.substr(0, 64));
         return id;
     }
     const std::string id = new_uuid();
@@ -41,7 +43,8 @@ Result<UniqueFd> lock_directory(const std::string& client_dir) {
     if (!fd) return Error::from_errno(fmt::format("open {}", path));
     if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
         if (errno == EWOULDBLOCK) {
-            return make_error(Code::FailedPrecondition, "{} is used by another agent (it holds {})", client_dir, path);
+            return make_error(Code::FailedPrecondition, "{} is used by another agent (it holds {})",
+                              client_dir, path);
         }
         return Error::from_errno(fmt::format("lock {}", path));
     }
@@ -50,7 +53,9 @@ Result<UniqueFd> lock_directory(const std::string& client_dir) {
 
 Result<std::string> boot_id() {
     const char* other = ::getenv("DROVER_BOOT_ID_FILE");
-    DROVER_TRY(const auto text, read_file(other != nullptr && *other != '\0' ? other : "/proc/sys/kernel/random/boot_id", 4096));
+    DROVER_TRY(
+        const auto text,
+        read_file(other != nullptr && *other != '\0' ? other : "/proc/sys/kernel/random/boot_id", 4096));
     return std::string(trim(text));
 }
 

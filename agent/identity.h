@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who this client is across restarts: <data_dir>/client/{client-id,secret-id}, the lock that keeps a second agent out,
-// and whether the machine was rebooted since. Used by agent.cpp only.
+// Who this client is across restarts: <data_dir>/client/{client-id,secret-id}, the lock that keeps a second
+// agent out, and whether the machine was rebooted since. Used by agent.cpp only.
 #pragma once
 #include <string>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// NodeService: NodePort for the API in the same process: files, logs, statistics and requests about allocations, asked
-// of their runners. Thread-safe; blocks on the disk and, for at most kAnswerNs, on a runner's strand, so it must not be
-// called from the agent's own threads.
+// NodeService: NodePort for the API in the same process: files, logs, statistics and requests about
+// allocations, asked of their runners. Thread-safe; blocks on the disk and, for at most kAnswerNs, on a
+// runner's strand, so it must not be called from the agent's own threads.
 #pragma once
 #include <functional>
 #include <memory>
@@ -28,16 +28,21 @@ class NodeService : public ports::NodePort {
 
     std::string node_id() const override;
     bool has_alloc(const std::string& alloc_id) const override;
-    Result<std::vector<model::AllocFileInfo>> list_files(const std::string& alloc_id, const std::string& path) override;
+    Result<std::vector<model::AllocFileInfo>> list_files(const std::string& alloc_id,
+                                                         const std::string& path) override;
     Result<model::AllocFileInfo> stat_file(const std::string& alloc_id, const std::string& path) override;
     Result<UniqueFd> open_file(const std::string& alloc_id, const std::string& path) override;
-    Result<std::unique_ptr<ports::FrameStream>> stream_file(const std::string& alloc_id, const std::string& path,
-                                                            const std::string& origin, int64_t offset, bool follow) override;
+    Result<std::unique_ptr<ports::FrameStream>> stream_file(const std::string& alloc_id,
+                                                            const std::string& path,
+                                                            const std::string& origin, int64_t offset,
+                                                            bool follow) override;
     Result<std::unique_ptr<ports::FrameStream>> stream_logs(const ports::LogRequest& request) override;
-    Result<model::AllocResourceUsage> alloc_stats(const std::string& alloc_id, const std::string& task) override;
+    Result<model::AllocResourceUsage> alloc_stats(const std::string& alloc_id,
+                                                  const std::string& task) override;
     Result<model::HostStats> host_stats() override;
     Status restart_alloc(const std::string& alloc_id, const std::string& task, bool all_tasks) override;
-    Status signal_alloc(const std::string& alloc_id, const std::string& task, const std::string& signal) override;
+    Status signal_alloc(const std::string& alloc_id, const std::string& task,
+                        const std::string& signal) override;
     Status collect_alloc(const std::string& alloc_id) override;
     Status collect_all() override;
     std::map<std::string, std::map<std::string, std::string>> stats() const override;

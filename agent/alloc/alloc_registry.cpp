@@ -20,19 +20,25 @@ constexpr const char* kComponent = "client";
 
 }  // namespace
 
-AllocRegistry::AllocRegistry(RunnerContext& context, CollectRules rules, std::function<void(model::Allocation)> report)
+AllocRegistry::AllocRegistry(RunnerContext& context, CollectRules rules,
+                             std::function<void(model::Allocation)> report)
     : context_(context), rules_(rules), report_(std::move(report)) {}
 
-AllocRegistry::~AllocRegistry() { detach_all(); }
+AllocRegistry::~AllocRegistry() {
+    detach_all();
+}
 
 std::shared_ptr<AllocRunner> AllocRegistry::make(std::shared_ptr<const model::Allocation> alloc) {
     AllocRunner::Callbacks callbacks;
-    callbacks.changed = [this, id = alloc->id()](model::Allocation update) { changed(id, std::move(update)); };
+    callbacks.changed = [this, id = alloc->id()](model::Allocation update) {
+        changed(id, std::move(update));
+    };
     callbacks.destroyed = [this](const std::string& id) { destroyed(id); };
     return std::make_shared<AllocRunner>(context_, std::move(alloc), std::move(callbacks));
 }
 
-// ---- from disk -------------------------------------------------------------------------------------------------------
+// ---- from disk
+// -------------------------------------------------------------------------------------------------------
 
 void AllocRegistry::load(std::map<std::string, Store::StoredAlloc> stored) {
     Lock lock(mutex_);
@@ -52,8 +58,9 @@ void AllocRegistry::load(std::map<std::string, Store::StoredAlloc> stored) {
     if (!entries_.empty()) log::info(kComponent, "restored allocations", {{"count", entries_.size()}});
 }
 
-// Drivers keep a directory per instance, named by its id with '/' as %2F. One that no record knows was started by an
-// agent whose state was lost; if the servers still want its allocation it is asked for by that id, not started twice.
+// Drivers keep a directory per instance, named by its id with '/' as %2F. One that no record knows was
+// started by an agent whose state was lost; if the servers still want its allocation it is asked for by that
+// id, not started twice.
 void AllocRegistry::find_orphans(const std::map<std::string, Store::StoredAlloc>& stored) {
     const auto names = list_dir(context_.task_root);
     if (!names) return;
@@ -66,7 +73,8 @@ void AllocRegistry::find_orphans(const std::map<std::string, Store::StoredAlloc>
     }
 }
 
-// ---- the servers' list -----------------------------------------------------------------------------------------------
+// ---- the servers' list
+// -----------------------------------------------------------------------------------------------
 
 std::vector<std::string> AllocRegistry::wanted(const std::map<std::string, uint64_t>& list) const {
     Lock lock(mutex_);
@@ -75,14 +83,16 @@ std::vector<std::string> AllocRegistry::wanted(const std::map<std::string, uint6
     return diff_allocs(list, running, ignored_).fetch;
 }
 
-void AllocRegistry::apply(const std::map<std::string, uint64_t>& list, std::vector<model::Allocation> allocs) {
+void AllocRegistry::apply(const std::map<std::string, uint64_t>& list,
+                          std::vector<model::Allocation> allocs) {
     Lock lock(mutex_);
     if (closing_) return;
     list_ = list;
     std::erase_if(ignored_, [&list](const auto& entry) { return !list.contains(entry.first); });
     for (auto& alloc : allocs) {
         const auto listed = list.find(alloc.id());
-        const uint64_t index = listed != list.end() ? std::max(listed->second, alloc.alloc_modify_index()) : alloc.alloc_modify_index();
+        const uint64_t index = listed != list.end() ? std::max(listed->second, alloc.alloc_modify_index())
+                                                    : alloc.alloc_modify_index();
         const auto found = entries_.find(alloc.id());
         if (found == entries_.end()) {
             add(std::move(alloc), index);
@@ -90,7 +100,8 @@ void AllocRegistry::apply(const std::map<std::string, uint64_t>& list, std::vect
         }
         found->second.index = index;
         auto shared = std::make_shared<const model::Allocation>(std::move(alloc));
-        boost::asio::post(found->second.runner->strand(), [runner = found->second.runner, shared] { runner->update(shared); });
+        boost::asio::post(found->second.runner->strand(),
+                          [runner = found->second.runner, shared] { runner->update(shared); });
     }
     for (auto& [id, entry] : entries_) {
         if (!list.contains(id)) destroy(entry);
@@ -103,7 +114,8 @@ void AllocRegistry::apply(const std::map<std::string, uint64_t>& list, std::vect
     for (const auto& [id, tasks] : orphans_) {
         if (list.contains(id)) continue;
         for (const auto& [task, task_id] : tasks) {
-            log::warn(kComponent, "a task directory of an unknown allocation is left alone", {{"task_id", task_id}});
+            log::warn(kComponent, "a task directory of an unknown allocation is left alone",
+                      {{"task_id", task_id}});
         }
     }
 }
@@ -114,14 +126,15 @@ void AllocRegistry::add(model::Allocation alloc, uint64_t index) {
     if (model::terminal(alloc)) {
         ignored_[id] = index;
         if (!model::client_terminal(alloc)) {
-            // Stopped before this client ever had it (or after its state was lost): nothing runs, and the servers wait
-            // for word of that.
+            // Stopped before this client ever had it (or after its state was lost): nothing runs, and the
+            // servers wait for word of that.
             model::Allocation update;
             update.set_id(id);
             update.set_client_status(std::string(model::kAllocClientComplete));
             update.set_client_description("All tasks have completed");
             *update.mutable_task_states() = alloc.task_states();
-            for (auto& [name, state] : *update.mutable_task_states()) state.set_state(std::string(model::kTaskStateDead));
+            for (auto& [name, state] : *update.mutable_task_states())
+                state.set_state(std::string(model::kTaskStateDead));
             report_(std::move(update));
         }
         return;
@@ -144,7 +157,8 @@ void AllocRegistry::add(model::Allocation alloc, uint64_t index) {
     entries_[id] = std::move(entry);
 }
 
-void AllocRegistry::begin(const std::shared_ptr<AllocRunner>& runner, std::map<std::string, std::string> orphans) {
+void AllocRegistry::begin(const std::shared_ptr<AllocRunner>& runner,
+                          std::map<std::string, std::string> orphans) {
     boost::asio::post(runner->strand(), [runner, orphans = std::move(orphans)]() mutable {
         runner->server_contact();
         runner->begin_new(std::move(orphans));
@@ -157,7 +171,8 @@ void AllocRegistry::acknowledged(const std::string& id, const std::string& clien
     }
 }
 
-// ---- from the runners (on their strands) -----------------------------------------------------------------------------
+// ---- from the runners (on their strands)
+// -----------------------------------------------------------------------------
 
 void AllocRegistry::changed(const std::string& id, model::Allocation update) {
     bool ended = false;
@@ -183,7 +198,8 @@ void AllocRegistry::destroyed(const std::string& id) {
         const auto found = entries_.find(id);
         if (found == entries_.end()) return;
         // The servers may go on listing it for a while.
-        if (const auto listed = list_.find(id); listed != list_.end()) ignored_[id] = std::max(listed->second, found->second.index);
+        if (const auto listed = list_.find(id); listed != list_.end())
+            ignored_[id] = std::max(listed->second, found->second.index);
         entries_.erase(found);
     }
     release(id);
@@ -198,7 +214,8 @@ void AllocRegistry::release(const std::string& id) {
     }
 }
 
-// ---- collecting ------------------------------------------------------------------------------------------------------
+// ---- collecting
+// ------------------------------------------------------------------------------------------------------
 
 void AllocRegistry::destroy(Entry& entry) {
     if (entry.destroying) return;
@@ -215,12 +232,15 @@ Status AllocRegistry::collect(const std::string& id) {
     Lock lock(mutex_);
     const auto found = entries_.find(id);
     if (found == entries_.end()) return make_error(Code::NotFound, "unknown allocation ID {:?}", id);
-    if (!found->second.terminal) return make_error(Code::FailedPrecondition, "allocation {:?} has not ended", id);
+    if (!found->second.terminal)
+        return make_error(Code::FailedPrecondition, "allocation {:?} has not ended", id);
     destroy(found->second);
     return {};
 }
 
-void AllocRegistry::collect_all() { collect_above(0); }
+void AllocRegistry::collect_all() {
+    collect_above(0);
+}
 
 void AllocRegistry::collect_above(size_t keep) {
     Lock lock(mutex_);
@@ -232,7 +252,8 @@ void AllocRegistry::collect_above(size_t keep) {
         ++kept;
         if (entry.terminal) ended.push_back(&entry);
     }
-    std::sort(ended.begin(), ended.end(), [](const Entry* a, const Entry* b) { return a->terminal_at_ns < b->terminal_at_ns; });
+    std::sort(ended.begin(), ended.end(),
+              [](const Entry* a, const Entry* b) { return a->terminal_at_ns < b->terminal_at_ns; });
     for (Entry* entry : ended) {
         if (kept <= keep) break;
         destroy(*entry);
@@ -244,7 +265,9 @@ void AllocRegistry::collect_by_rules() {
     collect_above(static_cast<size_t>(std::max(rules_.allocs_max, 0)));
     const auto pressure = disk_pressure(context_.alloc_root);
     if (!pressure) return;
-    if (pressure->bytes_percent <= rules_.disk_percent_max && pressure->inodes_percent <= rules_.inodes_percent_max) return;
+    if (pressure->bytes_percent <= rules_.disk_percent_max &&
+        pressure->inodes_percent <= rules_.inodes_percent_max)
+        return;
     // One at a time: the next look at the disk tells whether it helped.
     size_t running = 0;
     {
@@ -254,7 +277,8 @@ void AllocRegistry::collect_by_rules() {
     if (running > 0) collect_above(running - 1);
 }
 
-// ---- reading, ending -------------------------------------------------------------------------------------------------
+// ---- reading, ending
+// -------------------------------------------------------------------------------------------------
 
 std::shared_ptr<AllocRunner> AllocRegistry::find(const std::string& id) const {
     Lock lock(mutex_);
@@ -269,7 +293,8 @@ std::vector<std::shared_ptr<AllocRunner>> AllocRegistry::all() const {
     return runners;
 }
 
-// Waits until each runner has let go of its driver calls; the io_context may have ended before (then they are idle).
+// Waits until each runner has let go of its driver calls; the io_context may have ended before (then they are
+// idle).
 void AllocRegistry::detach_all() {
     std::vector<std::future<void>> detached;
     {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// AllocRegistry: every allocation this node runs or keeps: what the servers' list asks for becomes runners, what ended
-// is collected. Between link (what the servers want) and runners (what happens). Members may be called from any thread;
-// the table behind them is guarded by a mutex, because the API reads it beside the link.
+// AllocRegistry: every allocation this node runs or keeps: what the servers' list asks for becomes runners,
+// what ended is collected. Between link (what the servers want) and runners (what happens). Members may be
+// called from any thread; the table behind them is guarded by a mutex, because the API reads it beside the
+// link.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -16,7 +17,7 @@
 namespace drover::agent {
 
 struct CollectRules {
-    int32_t allocs_max = 50;          // above: the oldest terminal ones go
+    int32_t allocs_max = 50;  // above: the oldest terminal ones go
     double disk_percent_max = 80;
     double inodes_percent_max = 70;
 };
@@ -50,8 +51,8 @@ class AllocRegistry {
  private:
     struct Entry {
         std::shared_ptr<AllocRunner> runner;
-        uint64_t index = 0;         // AllocModifyIndex
-        std::string waits_for;      // the allocation it replaces here; begins when that has ended
+        uint64_t index = 0;     // AllocModifyIndex
+        std::string waits_for;  // the allocation it replaces here; begins when that has ended
         std::map<std::string, std::string> orphans;
         bool terminal = false;
         int64_t terminal_at_ns = 0;
@@ -74,8 +75,8 @@ class AllocRegistry {
     std::function<void(model::Allocation)> report_;
     mutable std::mutex mutex_;
     std::map<std::string, Entry> entries_;
-    std::map<std::string, uint64_t> list_;     // as the servers sent it last
-    std::map<std::string, uint64_t> ignored_;  // not run here, by AllocModifyIndex
+    std::map<std::string, uint64_t> list_;                               // as the servers sent it last
+    std::map<std::string, uint64_t> ignored_;                            // not run here, by AllocModifyIndex
     std::map<std::string, std::map<std::string, std::string>> orphans_;  // alloc -> task -> task id
     bool contacted_ = false;
     bool closing_ = false;

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: allocations live as the servers want, through the death of the agent and of the plugin at any moment, with no
-// second start, no lost exit and nothing left behind.
-// Method: the real registry, runners, store and directories over a driver in memory; "the agent dies" is dropping all of
-// them without a word and loading the store again.
+// Goal: allocations live as the servers want, through the death of the agent and of the plugin at any moment,
+// with no second start, no lost exit and nothing left behind. Method: the real registry, runners, store and
+// directories over a driver in memory; "the agent dies" is dropping all of them without a word and loading
+// the store again.
 #include "agent/alloc/alloc_registry.h"
 
 #include <gtest/gtest.h>
 
-#include <boost/asio/thread_pool.hpp>
 #include <future>
 
-#include "agent/alloc/fake_driver.h"
+#include "agent/alloc/test_agent.h"
 #include "base/clock.h"
 #include "base/files.h"
 #include "base/log.h"
@@ -18,64 +17,6 @@
 
 namespace drover::agent {
 namespace {
-
-// One life of the agent.
-class Agent {
- public:
-    Agent(const std::string& dir, std::shared_ptr<FakeDriver> driver, CollectRules rules)
-        : work_(boost::asio::make_work_guard(io_)), pool_(2), store_(*Store::open(dir + "/state.db", Durability::Process)) {
-        auto node = std::make_shared<model::Node>();
-        node->set_id("n1");
-        context_ = std::make_unique<RunnerContext>(RunnerContext{
-            .io = io_, .pool = pool_, .store = *store_, .logd = nullptr,
-            .driver = [driver](const std::string& name) -> Result<std::shared_ptr<Driver>> {
-                if (name != "fake") return make_error(Code::NotFound, "unknown driver {:?}", name);
-                return std::shared_ptr<Driver>(driver);
-            },
-            .node = [node] { return node; }, .alloc_root = dir + "/alloc", .fifo_root = dir + "/fifos",
-            .task_root = dir + "/tasks", .region = "global", .cgroup_parent = "drover", .client_options = {}});
-        registry = std::make_unique<AllocRegistry>(*context_, rules, [this](model::Allocation update) {
-            std::lock_guard lock(mutex_);
-            updates_[update.id()] = std::move(update);
-            changed_.notify_all();
-        });
-        for (int i = 0; i < 2; ++i) threads_.emplace_back([this] { io_.run(); });
-        registry->load(store_->take_contents().allocs);
-    }
-    ~Agent() {
-        registry->detach_all();
-        work_.reset();
-        io_.stop();
-        for (auto& thread : threads_) thread.join();
-        pool_.join();
-    }
-
-    model::Allocation last(const std::string& id) {
-        std::lock_guard lock(mutex_);
-        return updates_[id];
-    }
-    template <class Predicate>
-    bool wait(const std::string& id, Predicate predicate) {
-        std::unique_lock lock(mutex_);
-        return changed_.wait_for(lock, std::chrono::seconds(10), [&] { return predicate(updates_[id]); });
-    }
-    bool wait_status(const std::string& id, const std::string& status) {
-        return wait(id, [&](const model::Allocation& update) { return update.client_status() == status; });
-    }
-
-    std::unique_ptr<AllocRegistry> registry;
-
- private:
-    boost::asio::io_context io_;
-    boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
-    boost::asio::thread_pool pool_;
-    std::unique_ptr<Store> store_;
-    std::unique_ptr<RunnerContext> context_;
-    std::vector<std::thread> threads_;
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    std::map<std::string, model::Allocation> updates_;
-};
 
 class AllocRegistryTest : public testing::Test {
  protected:
@@ -95,7 +36,7 @@ class AllocRegistryTest : public testing::Test {
 
     void boot() {
         agent_.reset();
-        agent_ = std::make_unique<Agent>(dir_, driver_, rules_);
+        agent_ = std::make_unique<TestAgent>(dir_, driver_, rules_);
     }
     // A new agent that has heard of the servers again.
     void boot_and_contact() {
@@ -166,7 +107,7 @@ class AllocRegistryTest : public testing::Test {
     CollectRules rules_{50, 101, 101};
     std::map<std::string, uint64_t> list_;
     std::shared_ptr<FakeDriver> driver_;
-    std::unique_ptr<Agent> agent_;
+    std::unique_ptr<TestAgent> agent_;
 };
 
 TEST_F(AllocRegistryTest, RunsStopsAndLeavesNothing) {
@@ -176,7 +117,8 @@ TEST_F(AllocRegistryTest, RunsStopsAndLeavesNothing) {
     EXPECT_TRUE(path_exists(dir_ + "/alloc/" + alloc.id() + "/server/local"));
     want_stopped(alloc);
     ASSERT_TRUE(agent_->wait_status(alloc.id(), "complete"));
-    EXPECT_EQ(events(alloc.id()), (std::vector<std::string>{"Received", "Task Setup", "Started", "Killing", "Terminated", "Killed"}));
+    EXPECT_EQ(events(alloc.id()), (std::vector<std::string>{"Received", "Task Setup", "Started", "Killing",
+                                                            "Terminated", "Killed"}));
     forget(alloc.id());
     ASSERT_TRUE(gone(alloc.id()));
     EXPECT_TRUE(driver_->tasks.empty());
@@ -263,10 +205,12 @@ TEST_F(AllocRegistryTest, LossOfThePluginIsInvisible) {
     for (int i = 0; i < 3; ++i) {
         driver_->die();
         driver_->come_back();
-        ASSERT_TRUE(driver_->wait_until([&] { return driver_->recovered.size() == static_cast<size_t>(i + 1); }));
+        ASSERT_TRUE(
+            driver_->wait_until([&] { return driver_->recovered.size() == static_cast<size_t>(i + 1); }));
     }
     driver_->exit(id, 0);
-    ASSERT_TRUE(agent_->wait(alloc.id(), [](const auto& update) { return update.task_states().at("server").restarts() == 1; }));
+    ASSERT_TRUE(agent_->wait(
+        alloc.id(), [](const auto& update) { return update.task_states().at("server").restarts() == 1; }));
     EXPECT_EQ(before.size(), 3u);
     EXPECT_EQ(events(alloc.id())[3], "Terminated");
 }
@@ -302,7 +246,8 @@ TEST_F(AllocRegistryTest, ARebootWaitsForAServerAndFollowsThePolicy) {
     ASSERT_TRUE(agent_->wait_status(alloc.id(), "running"));
     EXPECT_EQ(driver_->started.size(), 2u);
     EXPECT_EQ(events(alloc.id()),
-              (std::vector<std::string>{"Received", "Task Setup", "Started", "Failed Restoring Task", "Restarting", "Started"}));
+              (std::vector<std::string>{"Received", "Task Setup", "Started", "Failed Restoring Task",
+                                        "Restarting", "Started"}));
 }
 
 TEST_F(AllocRegistryTest, ALostStateFileAdoptsWhatRunsInsteadOfStartingItAgain) {
@@ -420,7 +365,8 @@ TEST_F(AllocRegistryTest, WhatTheAgentCannotDoFailsClearly) {
     alloc.mutable_job()->mutable_task_groups(0)->mutable_tasks(0)->add_templates();
     give(alloc);
     ASSERT_TRUE(agent_->wait_status(alloc.id(), "failed"));
-    EXPECT_EQ(events(alloc.id()), (std::vector<std::string>{"Received", "Task Setup", "Failed Validation", "Not Restarting"}));
+    EXPECT_EQ(events(alloc.id()),
+              (std::vector<std::string>{"Received", "Task Setup", "Failed Validation", "Not Restarting"}));
     auto unknown = make_alloc();
     unknown.mutable_job()->mutable_task_groups(0)->mutable_tasks(0)->set_driver("nope");
     give(unknown);
@@ -442,7 +388,8 @@ TEST_F(AllocRegistryTest, ADirectoryThatCannotBeMadeFailsTheAllocation) {
     const auto update = agent_->last(alloc.id());
     const auto& event = update.task_states().at("server").events(1);
     EXPECT_EQ(event.type(), "Setup Failure");
-    EXPECT_NE(event.display_message().find(dir_ + "/alloc/" + alloc.id()), std::string::npos) << event.display_message();
+    EXPECT_NE(event.display_message().find(dir_ + "/alloc/" + alloc.id()), std::string::npos)
+        << event.display_message();
 }
 
 TEST_F(AllocRegistryTest, WhatEndedBeforeItCameIsNotRun) {
@@ -489,8 +436,9 @@ TEST_F(AllocRegistryTest, AnOperatorRestartsSignalsAndAsksForStatistics) {
     EXPECT_EQ(samples->at("server").total.memory.rss_bytes, std::optional<uint64_t>(4096));
     boost::asio::post(runner->strand(), [runner] { EXPECT_TRUE(runner->restart("", false)); });
     ASSERT_TRUE(driver_->wait_until([&] { return driver_->started.size() == 2; }));
-    ASSERT_TRUE(agent_->wait(alloc.id(), [](const auto& u) { return u.task_states().at("server").events_size() >= 8; }) ||
-                agent_->wait_status(alloc.id(), "running"));
+    ASSERT_TRUE(agent_->wait(alloc.id(), [](const auto& u) {
+        return u.task_states().at("server").events_size() >= 8;
+    }) || agent_->wait_status(alloc.id(), "running"));
     EXPECT_EQ(agent_->last(alloc.id()).task_states().at("server").restarts(), 1u);
 }
 

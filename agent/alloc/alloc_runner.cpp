@@ -38,33 +38,34 @@ std::optional<HealthRules> health_rules(const model::Allocation& alloc) {
         return block.health_check() != "manual";
     };
     bool automatic = true;
-    if (!alloc.deployment_id().empty()) automatic = take(group->has_update() ? group->update() : alloc.job().update());
-    else if (group->has_migrate()) automatic = take(group->migrate());
-    else return std::nullopt;
+    if (!alloc.deployment_id().empty())
+        automatic = take(group->has_update() ? group->update() : alloc.job().update());
+    else if (group->has_migrate())
+        automatic = take(group->migrate());
+    else
+        return std::nullopt;
     if (!automatic) return std::nullopt;
     return rules;
 }
 
 }  // namespace
 
-template <class F>
-auto AllocRunner::on_strand(F&& f) {
-    return [weak = weak_from_this(), strand = strand_, f = std::forward<F>(f)](auto&&... args) mutable {
-        boost::asio::post(strand, [weak, f, ... values = std::forward<decltype(args)>(args)]() mutable {
-            auto self = weak.lock();
-            if (self && !self->detached_) f(*self, std::move(values)...);
-        });
-    };
-}
-
-AllocRunner::AllocRunner(RunnerContext& context, std::shared_ptr<const model::Allocation> alloc, Callbacks callbacks)
-    : context_(context), strand_(boost::asio::make_strand(context.io)), alloc_(std::move(alloc)), id_(alloc_->id()),
-      callbacks_(std::move(callbacks)), dir_(context.alloc_root, id_), health_timer_(strand_), time_timer_(strand_),
+AllocRunner::AllocRunner(RunnerContext& context, std::shared_ptr<const model::Allocation> alloc,
+                         Callbacks callbacks)
+    : context_(context),
+      strand_(boost::asio::make_strand(context.io)),
+      alloc_(std::move(alloc)),
+      id_(alloc_->id()),
+      callbacks_(std::move(callbacks)),
+      dir_(context.alloc_root, id_),
+      health_timer_(strand_),
+      time_timer_(strand_),
       retry_timer_(strand_) {}
 
 AllocRunner::~AllocRunner() = default;
 
-// ---- beginning -------------------------------------------------------------------------------------------------------
+// ---- beginning
+// -------------------------------------------------------------------------------------------------------
 
 void AllocRunner::begin_new(std::map<std::string, std::string> orphans) {
     watched_since_ns_ = unix_now();
@@ -74,8 +75,10 @@ void AllocRunner::begin_new(std::map<std::string, std::string> orphans) {
             make_tasks();
             for (auto& [name, task] : tasks_) {
                 const auto found = orphans.find(name);
-                if (found != orphans.end()) task->begin_adopted(found->second);
-                else task->begin_fresh();
+                if (found != orphans.end())
+                    task->begin_adopted(found->second);
+                else
+                    task->begin_fresh();
             }
             ready_ = true;
             if (contacted_) server_contact();
@@ -98,15 +101,19 @@ void AllocRunner::begin_loaded(Store::StoredAlloc stored) {
     auto begin = [this, tasks = std::move(stored.tasks)] {
         for (auto& [name, task] : tasks_) {
             const auto found = tasks.find(name);
-            if (found == tasks.end()) task->begin_fresh();
-            else task->begin_loaded(*found->second);
+            if (found == tasks.end())
+                task->begin_fresh();
+            else
+                task->begin_loaded(*found->second);
         }
         ready_ = true;
         if (contacted_) server_contact();
         evaluate();
     };
-    if (needs_dirs && !terminal()) build(std::move(begin));
-    else begin();
+    if (needs_dirs && !terminal())
+        build(std::move(begin));
+    else
+        begin();
 }
 
 void AllocRunner::store_record(std::function<void()> then) {
@@ -114,8 +121,8 @@ void AllocRunner::store_record(std::function<void()> then) {
     client::AllocRecord copy = record_;
     *copy.mutable_alloc() = *alloc_;
     context_.store.put_alloc(copy, on_strand([then = std::move(then)](AllocRunner&) {
-        if (then) then();
-    }));
+                                 if (then) then();
+                             }));
 }
 
 void AllocRunner::build(std::function<void()> then) {
@@ -134,11 +141,13 @@ void AllocRunner::make_tasks() {
     }
     const auto* group = model::find_group(alloc_->job(), alloc_->task_group());
     for (const auto& task : group->tasks()) {
-        tasks_[task.name()] = std::make_shared<TaskRunner>(context_, strand_, alloc_, task.name(), [this] { evaluate_soon(); });
+        tasks_[task.name()] =
+            std::make_shared<TaskRunner>(context_, strand_, alloc_, task.name(), [this] { evaluate_soon(); });
     }
 }
 
-// ---- deciding --------------------------------------------------------------------------------------------------------
+// ---- deciding
+// --------------------------------------------------------------------------------------------------------
 
 std::vector<TaskView> AllocRunner::views() const {
     std::vector<TaskView> out;
@@ -163,7 +172,8 @@ Wanted AllocRunner::wanted() const {
     return stopping_ || run_over_ ? Wanted::Stop : Wanted::Run;
 }
 
-// The server's wish becomes ours after the group's shutdown delay, and without one when max_run_duration is over.
+// The server's wish becomes ours after the group's shutdown delay, and without one when max_run_duration is
+// over.
 void AllocRunner::check_times() {
     const auto* group = model::find_group(alloc_->job(), alloc_->task_group());
     if (group == nullptr || destroying_) return;
@@ -176,7 +186,8 @@ void AllocRunner::check_times() {
     };
     if (model::server_terminal(*alloc_) && !stopping_) {
         if (stop_wanted_at_ == 0) stop_wanted_at_ = now;
-        const bool wait = group->shutdown_delay() > 0 && !alloc_->desired_transition().no_shutdown_delay() && !all_dead(views());
+        const bool wait = group->shutdown_delay() > 0 && !alloc_->desired_transition().no_shutdown_delay() &&
+                          !all_dead(views());
         stopping_ = !wait || due(stop_wanted_at_ + group->shutdown_delay());
     }
     if (group->max_run_duration() > 0 && !run_over_) {
@@ -187,7 +198,8 @@ void AllocRunner::check_times() {
             }
             if (record_.first_started_at_ns() != 0) store_record(nullptr);
         }
-        run_over_ = record_.first_started_at_ns() != 0 && due(record_.first_started_at_ns() + group->max_run_duration());
+        run_over_ = record_.first_started_at_ns() != 0 &&
+                    due(record_.first_started_at_ns() + group->max_run_duration());
     }
     if (next == 0) return;
     time_timer_.expires_after(std::chrono::nanoseconds(next - now));
@@ -211,8 +223,8 @@ void AllocRunner::evaluate() {
     }
     if (!record_.setup_error().empty()) {
         for (auto& [name, task] : tasks_) {
-            task->input(task_event::Abort{
-                events::setup_failure(unix_now(), fmt::format("failed to setup alloc: {}", record_.setup_error()))});
+            task->input(task_event::Abort{events::setup_failure(
+                unix_now(), fmt::format("failed to setup alloc: {}", record_.setup_error()))});
         }
     }
     check_times();
@@ -220,7 +232,8 @@ void AllocRunner::evaluate() {
     for (const auto& name : decision.start) tasks_.at(name)->input(task_event::GateOpened{});
     for (const auto& order : decision.kill) {
         task_event::Kill kill;
-        if (order.why == KillOrder::Why::SiblingFailed) kill.reasons.push_back(events::sibling_failed(unix_now(), order.sibling));
+        if (order.why == KillOrder::Why::SiblingFailed)
+            kill.reasons.push_back(events::sibling_failed(unix_now(), order.sibling));
         if (order.why == KillOrder::Why::LeaderDead) kill.reasons.push_back(events::leader_dead(unix_now()));
         if (order.why == KillOrder::Why::MainDead) kill.reasons.push_back(events::main_dead(unix_now()));
         kill.no_shutdown_delay = alloc_->desired_transition().no_shutdown_delay();
@@ -260,7 +273,8 @@ model::Allocation AllocRunner::status_update() const {
     if (seen.empty()) status = {"failed", fmt::format("failed to setup alloc: {}", record_.setup_error())};
     update.set_client_status(status.status);
     update.set_client_description(status.description);
-    for (const auto& [name, task] : tasks_) (*update.mutable_task_states())[name] = task->machine().record().state();
+    for (const auto& [name, task] : tasks_)
+        (*update.mutable_task_states())[name] = task->machine().record().state();
     if (record_.has_deployment_status()) *update.mutable_deployment_status() = record_.deployment_status();
     return update;
 }
@@ -277,7 +291,8 @@ void AllocRunner::check_health() {
     const int64_t now = unix_now();
     const auto verdict = assess_health(*rules, tasks, watched_since_ns_, now);
     if (!verdict.healthy) {
-        health_timer_.expires_after(std::chrono::nanoseconds(std::max<int64_t>(verdict.next_at_ns - now, kMillisecond)));
+        health_timer_.expires_after(
+            std::chrono::nanoseconds(std::max<int64_t>(verdict.next_at_ns - now, kMillisecond)));
         health_timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& ec) {
             auto self = weak.lock();
             if (!ec && self && !self->detached_) self->evaluate();
@@ -290,14 +305,17 @@ void AllocRunner::check_health() {
     status.set_timestamp(now);
     store_record(nullptr);
     if (!*verdict.healthy) {
-        for (auto& [name, task] : tasks_) task->input(task_event::Note{events::alloc_unhealthy(now, verdict.why)});
+        for (auto& [name, task] : tasks_)
+            task->input(task_event::Note{events::alloc_unhealthy(now, verdict.why)});
     }
 }
 
-// ---- told by others --------------------------------------------------------------------------------------------------
+// ---- told by others
+// --------------------------------------------------------------------------------------------------
 
 void AllocRunner::update(std::shared_ptr<const model::Allocation> alloc) {
-    if (alloc->alloc_modify_index() <= alloc_->alloc_modify_index() && alloc_->alloc_modify_index() != 0) return;
+    if (alloc->alloc_modify_index() <= alloc_->alloc_modify_index() && alloc_->alloc_modify_index() != 0)
+        return;
     const bool other_deployment = alloc->deployment_id() != alloc_->deployment_id();
     if (other_deployment) {
         record_.clear_deployment_status();
@@ -305,12 +323,14 @@ void AllocRunner::update(std::shared_ptr<const model::Allocation> alloc) {
     }
     const auto* group = model::find_group(alloc->job(), alloc->task_group());
     bool same_tasks = group != nullptr && static_cast<size_t>(group->tasks_size()) == tasks_.size();
-    for (const auto& [name, task] : tasks_) same_tasks = same_tasks && model::find_task(*group, name) != nullptr;
+    for (const auto& [name, task] : tasks_)
+        same_tasks = same_tasks && model::find_task(*group, name) != nullptr;
     if (same_tasks) {
         alloc_ = std::move(alloc);
         for (auto& [name, task] : tasks_) task->update(alloc_);
     } else {
-        // Servers never change the tasks of an allocation in place; whatever this is, stopping must still work.
+        // Servers never change the tasks of an allocation in place; whatever this is, stopping must still
+        // work.
         auto kept = std::make_shared<model::Allocation>(*alloc_);
         kept->set_desired_status(alloc->desired_status());
         kept->set_alloc_modify_index(alloc->alloc_modify_index());
@@ -342,7 +362,8 @@ void AllocRunner::detach() {
     for (auto& [name, task] : tasks_) task->detach();
 }
 
-// ---- the end ---------------------------------------------------------------------------------------------------------
+// ---- the end
+// ---------------------------------------------------------------------------------------------------------
 
 void AllocRunner::destroy() {
     if (destroying_) return;
@@ -384,100 +405,6 @@ void AllocRunner::remove_everything() {
         if (status) status = dir.destroy();
         done(std::move(status));
     });
-}
-
-// ---- the API's questions ---------------------------------------------------------------------------------------------
-
-const TaskRunner* AllocRunner::find(const std::string& task) const {
-    const auto found = tasks_.find(task);
-    return found == tasks_.end() ? nullptr : found->second.get();
-}
-
-Status AllocRunner::restart(const std::string& task, bool all_tasks) {
-    if (!ready_ || destroying_ || wanted() != Wanted::Run) {
-        return make_error(Code::FailedPrecondition, "allocation {:?} is not running", id_);
-    }
-    if (!task.empty() && !tasks_.contains(task)) {
-        return make_error(Code::NotFound, "Could not find task {:?} in allocation", task);
-    }
-    if (all_dead(views())) return make_error(Code::FailedPrecondition, "restart of an alloc that should not run");
-    for (auto& [name, runner] : tasks_) {
-        if (!task.empty() && name != task) continue;
-        if (task.empty() && !all_tasks && runner->machine().record().state().state() != model::kTaskStateRunning) continue;
-        runner->input(task_event::Restart{task.empty() && all_tasks ? "User requested all tasks to restart"
-                                          : task.empty()           ? "User requested running tasks to restart"
-                                                                   : "User requested task to restart",
-                                          all_tasks});
-    }
-    return {};
-}
-
-void AllocRunner::signal(const std::string& task, const std::string& signal, std::function<void(Status)> done) {
-    if (!task.empty()) {
-        const auto found = tasks_.find(task);
-        if (found == tasks_.end()) return done(make_error(Code::NotFound, "Task not found"));
-        return found->second->signal(signal, std::move(done));
-    }
-    struct All {
-        std::mutex mutex;
-        size_t open = 0;
-        Status first;
-    };
-    auto all = std::make_shared<All>();
-    all->open = tasks_.size();
-    for (auto& [name, runner] : tasks_) {
-        runner->signal(signal, [all, done](Status status) {
-            std::unique_lock lock(all->mutex);
-            if (!status && all->first) all->first = std::move(status);
-            if (--all->open > 0) return;
-            lock.unlock();
-            done(all->first);
-        });
-    }
-}
-
-void AllocRunner::stats(const std::string& task, std::function<void(Result<Samples>)> done) {
-    if (!task.empty() && !tasks_.contains(task)) return done(make_error(Code::NotFound, "allocation {:?} has no task {:?}", id_, task));
-    struct All {
-        std::mutex mutex;
-        size_t open = 1;
-        Samples samples;
-    };
-    auto all = std::make_shared<All>();
-    const auto one_less = [all, done] {
-        {
-            std::lock_guard lock(all->mutex);
-            if (--all->open > 0) return;
-        }
-        done(std::move(all->samples));
-    };
-    for (auto& [name, runner] : tasks_) {
-        if (!task.empty() && name != task) continue;
-        {
-            std::lock_guard lock(all->mutex);
-            ++all->open;
-        }
-        runner->stats([all, one_less, name = name](Result<sdk::TaskStats> sample) {
-            if (sample) {
-                std::lock_guard lock(all->mutex);
-                all->samples[name] = std::move(*sample);
-            }
-            one_less();
-        });
-    }
-    one_less();
-}
-
-void AllocRunner::driver_event(const sdk::TaskEvent& event) {
-    const auto found = tasks_.find(event.task_name);
-    if (found == tasks_.end() || !ready_ || removing_) return;
-    found->second->input(task_event::Note{events::driver_message(unix_now(), event.message)});
-}
-
-void AllocRunner::log_disk_full(const std::string& task, const std::string& message) {
-    const auto found = tasks_.find(task);
-    if (found == tasks_.end() || !ready_ || removing_) return;
-    found->second->input(task_event::Note{events::disk_exceeded(unix_now(), message)});
 }
 
 }  // namespace drover::agent

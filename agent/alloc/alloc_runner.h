@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// AllocRunner owns one allocation on this node: its directory, its task runners, what they mean to one another, and what
-// the servers hear of it. All members are called on its strand(), except where said otherwise.
-// Crash: the allocation is stored before anything is made for it, and erased after everything is gone.
+// AllocRunner owns one allocation on this node: its directory, its task runners, what they mean to one
+// another, and what the servers hear of it. All members are called on its strand(), except where said
+// otherwise. Crash: the allocation is stored before anything is made for it, and erased after everything is
+// gone.
 #pragma once
 #include <functional>
 #include <map>
@@ -18,7 +19,8 @@ namespace drover::agent {
 class AllocRunner : public std::enable_shared_from_this<AllocRunner> {
  public:
     struct Callbacks {
-        // What a client may write of an allocation: ID, ClientStatus, ClientDescription, TaskStates, DeploymentStatus.
+        // What a client may write of an allocation: ID, ClientStatus, ClientDescription, TaskStates,
+        // DeploymentStatus.
         std::function<void(model::Allocation update)> changed;
         std::function<void(const std::string& id)> destroyed;
     };
@@ -36,7 +38,7 @@ class AllocRunner : public std::enable_shared_from_this<AllocRunner> {
 
     void update(std::shared_ptr<const model::Allocation> alloc);  // a newer version from the server
     void server_contact();
-    void acknowledged(const std::string& client_status);          // a server has this status now
+    void acknowledged(const std::string& client_status);  // a server has this status now
     // Ends every task, then removes directory, FIFOs and records; destroyed() is called at the end.
     void destroy();
     // An orderly end of the agent: nothing is touched, nothing happens here any more.
@@ -71,7 +73,14 @@ class AllocRunner : public std::enable_shared_from_this<AllocRunner> {
     std::vector<TaskView> views() const;
     Wanted wanted() const;
     template <class F>
-    auto on_strand(F&& f);
+    auto on_strand(F&& f) {
+        return [weak = weak_from_this(), strand = strand_, f = std::forward<F>(f)](auto&&... args) mutable {
+            boost::asio::post(strand, [weak, f, ... values = std::forward<decltype(args)>(args)]() mutable {
+                auto self = weak.lock();
+                if (self && !self->detached_) f(*self, std::move(values)...);
+            });
+        };
+    }
 
     RunnerContext& context_;
     Strand strand_;
@@ -81,13 +90,13 @@ class AllocRunner : public std::enable_shared_from_this<AllocRunner> {
     AllocDir dir_;
     client::AllocRecord record_;  // its `alloc` is filled in when stored
     std::map<std::string, std::shared_ptr<TaskRunner>> tasks_;
-    bool ready_ = false;          // tasks are made, gates may open
+    bool ready_ = false;  // tasks are made, gates may open
     bool evaluating_ = false;
     bool contacted_ = false;
     bool destroying_ = false;
     bool removing_ = false;
-    bool stopping_ = false;       // the server wants it stopped, and the group's shutdown delay is over
-    bool run_over_ = false;       // max_run_duration
+    bool stopping_ = false;  // the server wants it stopped, and the group's shutdown delay is over
+    bool run_over_ = false;  // max_run_duration
     int64_t stop_wanted_at_ = 0;
     bool detached_ = false;
     int64_t watched_since_ns_ = 0;

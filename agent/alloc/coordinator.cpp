@@ -19,7 +19,8 @@ bool gate_open(const TaskView& task, const std::vector<TaskView>& tasks) {
         case TaskRole::Main:
             return all([](const TaskView& other) {
                 if (other.role == TaskRole::Prestart) return other.dead && !other.failed;
-                if (other.role == TaskRole::PrestartSidecar) return other.running || (other.dead && !other.failed);
+                if (other.role == TaskRole::PrestartSidecar)
+                    return other.running || (other.dead && !other.failed);
                 return true;
             });
         case TaskRole::Poststart:
@@ -34,7 +35,8 @@ bool gate_open(const TaskView& task, const std::vector<TaskView>& tasks) {
 }
 
 // Leader first and alone, then everything but sidecars, then sidecars; poststop tasks only when abandoned.
-void kill_in_order(const std::vector<TaskView>& tasks, bool poststop_too, const KillOrder& pattern, Coordination& out) {
+void kill_in_order(const std::vector<TaskView>& tasks, bool poststop_too, const KillOrder& pattern,
+                   Coordination& out) {
     const auto stage_of = [](const TaskView& task) {
         if (task.leader) return 0;
         return is_sidecar(task) ? 2 : 1;

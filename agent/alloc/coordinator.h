@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the tasks of one allocation mean to one another, as pure functions over their states: whose turn it is
-// (lifecycle), who must end because another ended (leader, siblings, main tasks), in which order, and what the
-// allocation is to the outside. Called by alloc_runner after every change of a task.
+// (lifecycle), who must end because another ended (leader, siblings, main tasks), in which order, and what
+// the allocation is to the outside. Called by alloc_runner after every change of a task.
 #pragma once
 #include <string>
 #include <vector>

@@ -41,7 +41,15 @@ TEST(Coordinator, MainWaitsForPrestartToSucceedAndForSidecarToRun) {
     const auto init = task("init", TaskRole::Prestart);
     const auto side = task("side", TaskRole::PrestartSidecar);
     EXPECT_EQ(coordinate({task("main"), init, side}, Wanted::Run).start, (Names{"init", "side"}));
-    EXPECT_EQ(coordinate({task("main"), dead(init), [&] { auto s = side; s.begun = true; return s; }()}, Wanted::Run).start, Names{});
+    EXPECT_EQ(coordinate({task("main"), dead(init),
+                          [&] {
+                              auto s = side;
+                              s.begun = true;
+                              return s;
+                          }()},
+                         Wanted::Run)
+                  .start,
+              Names{});
     EXPECT_EQ(coordinate({task("main"), running(init), running(side)}, Wanted::Run).start, Names{});
     EXPECT_EQ(coordinate({task("main"), dead(init), running(side)}, Wanted::Run).start, (Names{"main"}));
 }
@@ -56,7 +64,16 @@ TEST(Coordinator, FailedPrestartKillsSiblingsAndNothingStarts) {
 
 TEST(Coordinator, PoststartWaitsUntilAllMainTasksRun) {
     const auto post = task("post", TaskRole::Poststart);
-    EXPECT_EQ(coordinate({running(task("a")), [] { auto t = task("b"); t.begun = true; return t; }(), post}, Wanted::Run).start, Names{});
+    EXPECT_EQ(coordinate({running(task("a")),
+                          [] {
+                              auto t = task("b");
+                              t.begun = true;
+                              return t;
+                          }(),
+                          post},
+                         Wanted::Run)
+                  .start,
+              Names{});
     EXPECT_EQ(coordinate({running(task("a")), running(task("b")), post}, Wanted::Run).start, (Names{"post"}));
 }
 

@@ -3,7 +3,8 @@
 
 namespace drover::agent {
 
-AllocDiff diff_allocs(const std::map<std::string, uint64_t>& server, const std::map<std::string, uint64_t>& running,
+AllocDiff diff_allocs(const std::map<std::string, uint64_t>& server,
+                      const std::map<std::string, uint64_t>& running,
                       const std::map<std::string, uint64_t>& ignored) {
     AllocDiff diff;
     for (const auto& [id, index] : server) {

@@ -15,9 +15,10 @@ struct AllocDiff {
     friend bool operator==(const AllocDiff&, const AllocDiff&) = default;
 };
 
-// Both map an allocation's id to its AllocModifyIndex. `ignored` are those the client looked at and will not run
-// (terminal when first seen, or collected here while the server still keeps them).
-AllocDiff diff_allocs(const std::map<std::string, uint64_t>& server, const std::map<std::string, uint64_t>& running,
+// Both map an allocation's id to its AllocModifyIndex. `ignored` are those the client looked at and will not
+// run (terminal when first seen, or collected here while the server still keeps them).
+AllocDiff diff_allocs(const std::map<std::string, uint64_t>& server,
+                      const std::map<std::string, uint64_t>& running,
                       const std::map<std::string, uint64_t>& ignored);
 
 }  // namespace drover::agent

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A driver in memory for tests of the runners: its "tasks" outlive it as those of a real plugin do. die() is the death
-// of the plugin process, come_back() the next instance; forget() is what a reboot does.
+// A driver in memory for tests of the runners: its "tasks" outlive it as those of a real plugin do. die() is
+// the death of the plugin process, come_back() the next instance; forget() is what a reboot does.
 #pragma once
 #include <condition_variable>
 #include <map>
@@ -99,14 +99,17 @@ class FakeDriver : public Driver {
     void capabilities(Done<sdk::Capabilities> done) override {
         later([done] { done(sdk::Capabilities{}); });
     }
-    void decode_config(std::shared_ptr<const model::MapValue>, std::map<std::string, std::string>, Done<std::string> done) override {
+    void decode_config(std::shared_ptr<const model::MapValue>, std::map<std::string, std::string>,
+                       Done<std::string> done) override {
         later([done] { done(std::string("cfg")); });
     }
     void start_task(sdk::TaskConfig config, Done<sdk::StartedTask> done) override {
         std::lock_guard lock(mutex);
         if (!up) return later([done] { done(make_error(Code::Unavailable, "plugin is not running")); });
-        if (on_start == OnStart::Fail) return later([done] { done(make_error(Code::Unknown, "no such command")); });
-        if (on_start == OnStart::FailRecoverable) return later([done] { done(sdk::recoverable_error("registry is down")); });
+        if (on_start == OnStart::Fail)
+            return later([done] { done(make_error(Code::Unknown, "no such command")); });
+        if (on_start == OnStart::FailRecoverable)
+            return later([done] { done(sdk::recoverable_error("registry is down")); });
         const bool dies = on_start == OnStart::DieBefore || on_start == OnStart::DieAfter;
         if (on_start != OnStart::DieBefore) {
             started.push_back(config.id);
@@ -178,8 +181,8 @@ class FakeDriver : public Driver {
     void inspect_task(const std::string&, Done<sdk::TaskStatus> done) override {
         later([done] { done(make_error(Code::Unimplemented, "")); });
     }
-    std::unique_ptr<OpenCall> stream_stats(const std::string& id, int64_t, std::function<void(sdk::TaskStats)> sample,
-                                           Done<void>) override {
+    std::unique_ptr<OpenCall> stream_stats(const std::string& id, int64_t,
+                                           std::function<void(sdk::TaskStats)> sample, Done<void>) override {
         later([sample, id] {
             sdk::TaskStats stats;
             stats.id = id;
@@ -188,7 +191,8 @@ class FakeDriver : public Driver {
         });
         return open([] {});
     }
-    void exec_task(const std::string&, std::vector<std::string>, int64_t, Done<sdk::ExecOutput> done) override {
+    void exec_task(const std::string&, std::vector<std::string>, int64_t,
+                   Done<sdk::ExecOutput> done) override {
         later([done] { done(make_error(Code::Unimplemented, "")); });
     }
 
@@ -210,7 +214,9 @@ class FakeDriver : public Driver {
         std::mutex& mutex_;
         std::function<void()> end_;
     };
-    std::unique_ptr<OpenCall> open(std::function<void()> end) { return std::make_unique<Open>(mutex, std::move(end)); }
+    std::unique_ptr<OpenCall> open(std::function<void()> end) {
+        return std::make_unique<Open>(mutex, std::move(end));
+    }
 
     static sdk::ExitResult exited(int code) {
         sdk::ExitResult result;

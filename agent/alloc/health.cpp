@@ -10,13 +10,14 @@ namespace {
 
 // Those that must keep running for the allocation to be healthy.
 bool lasting(const TaskView& task) {
-    return task.role == TaskRole::Main || task.role == TaskRole::PrestartSidecar || task.role == TaskRole::PoststartSidecar;
+    return task.role == TaskRole::Main || task.role == TaskRole::PrestartSidecar ||
+           task.role == TaskRole::PoststartSidecar;
 }
 
 }  // namespace
 
-HealthVerdict assess_health(const HealthRules& rules, const std::vector<HealthView>& tasks, int64_t watched_since_ns,
-                            int64_t now_ns) {
+HealthVerdict assess_health(const HealthRules& rules, const std::vector<HealthView>& tasks,
+                            int64_t watched_since_ns, int64_t now_ns) {
     int64_t latest_start = watched_since_ns;
     std::string missing;
     for (const auto& view : tasks) {
@@ -34,9 +35,10 @@ HealthVerdict assess_health(const HealthRules& rules, const std::vector<HealthVi
     if (missing.empty() && now_ns >= healthy_at) return {true, 0, ""};
     if (now_ns >= deadline) {
         return {false, 0,
-                missing.empty() ? fmt::format("Task not running for min_healthy_time of {} by healthy_deadline of {}",
-                                              format_duration(rules.min_healthy_ns), format_duration(rules.deadline_ns))
-                                : fmt::format("Task not running by deadline: {}", missing)};
+                missing.empty()
+                    ? fmt::format("Task not running for min_healthy_time of {} by healthy_deadline of {}",
+                                  format_duration(rules.min_healthy_ns), format_duration(rules.deadline_ns))
+                    : fmt::format("Task not running by deadline: {}", missing)};
     }
     return {std::nullopt, missing.empty() ? std::min(healthy_at, deadline) : deadline, ""};
 }

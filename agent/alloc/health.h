@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether an allocation has become healthy, for deployments and migrations. Pure: judged from the tasks' states and the
-// time; alloc_runner asks again when something changed or next_at_ns has come.
+// Whether an allocation has become healthy, for deployments and migrations. Pure: judged from the tasks'
+// states and the time; alloc_runner asks again when something changed or next_at_ns has come.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -29,7 +29,7 @@ struct HealthVerdict {
     friend bool operator==(const HealthVerdict&, const HealthVerdict&) = default;
 };
 
-HealthVerdict assess_health(const HealthRules& rules, const std::vector<HealthView>& tasks, int64_t watched_since_ns,
-                            int64_t now_ns);
+HealthVerdict assess_health(const HealthRules& rules, const std::vector<HealthView>& tasks,
+                            int64_t watched_since_ns, int64_t now_ns);
 
 }  // namespace drover::agent

@@ -22,7 +22,8 @@ const HealthRules kRules{10 * kSecond, 5 * kMinute};
 TEST(Health, HealthyAfterTheMinimumTimeWithoutARestart) {
     EXPECT_EQ(assess_health(kRules, {view(true, 5 * kSecond)}, 0, 6 * kSecond),
               (HealthVerdict{std::nullopt, 15 * kSecond, ""}));
-    EXPECT_EQ(assess_health(kRules, {view(true, 5 * kSecond)}, 0, 15 * kSecond), (HealthVerdict{true, 0, ""}));
+    EXPECT_EQ(assess_health(kRules, {view(true, 5 * kSecond)}, 0, 15 * kSecond),
+              (HealthVerdict{true, 0, ""}));
     // A restart at 14 s begins the time anew.
     EXPECT_EQ(assess_health(kRules, {view(true, 14 * kSecond)}, 0, 15 * kSecond),
               (HealthVerdict{std::nullopt, 24 * kSecond, ""}));
@@ -36,10 +37,13 @@ TEST(Health, ADeadMainTaskIsUnhealthyAtOnce) {
 
 TEST(Health, PrestartMustEndAndPoststopDoesNotMatter) {
     const auto prestart_running = view(true, 0, TaskRole::Prestart);
-    EXPECT_EQ(assess_health(kRules, {view(true, 0), prestart_running}, 0, 20 * kSecond).healthy, std::nullopt);
+    EXPECT_EQ(assess_health(kRules, {view(true, 0), prestart_running}, 0, 20 * kSecond).healthy,
+              std::nullopt);
     auto prestart_dead = view(false, 0, TaskRole::Prestart);
     prestart_dead.task.dead = true;
-    EXPECT_EQ(assess_health(kRules, {view(true, 0), prestart_dead, view(false, 0, TaskRole::Poststop)}, 0, 20 * kSecond).healthy,
+    EXPECT_EQ(assess_health(kRules, {view(true, 0), prestart_dead, view(false, 0, TaskRole::Poststop)}, 0,
+                            20 * kSecond)
+                  .healthy,
               std::optional<bool>(true));
 }
 

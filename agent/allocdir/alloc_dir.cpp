@@ -19,7 +19,8 @@ namespace {
 constexpr size_t kSniffBytes = 512;
 
 Status make_dir(const std::string& path, mode_t mode, Owner owner) {
-    if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return Error::from_errno(fmt::format("mkdir {}", path));
+    if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
+        return Error::from_errno(fmt::format("mkdir {}", path));
     UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!fd) return Error::from_errno(fmt::format("open {}", path));
     if (::fchown(fd.get(), owner.uid, owner.gid) != 0 && errno != EPERM) {
@@ -71,7 +72,8 @@ std::string sniff(int fd) {
 
 }  // namespace
 
-AllocDir::AllocDir(std::string root, std::string alloc_id) : path_(std::move(root) + "/" + std::move(alloc_id)) {}
+AllocDir::AllocDir(std::string root, std::string alloc_id)
+    : path_(std::move(root) + "/" + std::move(alloc_id)) {}
 
 Status AllocDir::build() const {
     const Owner root{::geteuid(), ::getegid()};
@@ -83,8 +85,8 @@ Status AllocDir::build() const {
 }
 
 Status AllocDir::build_task(const std::string& name, Owner secrets_owner) const {
-    if (name.empty() || name == "." || name == ".." || name == "alloc" || name.find('/') != std::string::npos ||
-        name.find('\0') != std::string::npos) {
+    if (name.empty() || name == "." || name == ".." || name == "alloc" ||
+        name.find('/') != std::string::npos || name.find('\0') != std::string::npos) {
         return make_error(Code::InvalidArgument, "task name {:?} cannot name a directory", name);
     }
     const Owner root{::geteuid(), ::getegid()};
@@ -95,7 +97,9 @@ Status AllocDir::build_task(const std::string& name, Owner secrets_owner) const 
     return make_dir(task(name) + "/private", 0700, secrets_owner);
 }
 
-Status AllocDir::destroy() const { return remove_tree(path_); }
+Status AllocDir::destroy() const {
+    return remove_tree(path_);
+}
 
 Result<UniqueFd> AllocDir::open_beneath(const std::string& path, int flags) const {
     UniqueFd root(::open(path_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -178,7 +182,8 @@ Result<Owner> lookup_owner(const std::string& user) {
         passwd entry{};
         passwd* found = nullptr;
         std::string buffer(16384, '\0');
-        if (::getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) {
+        if (::getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 ||
+            found == nullptr) {
             return make_error(Code::InvalidArgument, "unknown user {:?}", name);
         }
         owner = {found->pw_uid, found->pw_gid};

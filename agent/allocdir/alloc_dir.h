@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The directory of one allocation: built before its tasks, read by the API, destroyed when the allocation is collected.
+// The directory of one allocation: built before its tasks, read by the API, destroyed when the allocation is
+// collected.
 //   <alloc_dir>/<alloc id>/alloc/{data,logs,tmp}          shared by the tasks, 0777
 //   <alloc_dir>/<alloc id>/<task>/{local,tmp}             0777; tmp with the sticky bit
-//   <alloc_dir>/<alloc id>/<task>/{secrets,private}       0700, of the task's user (plain directories, no tmpfs)
-// Tasks write in here and may try anything with symlinks: all paths that come from outside are opened beneath a
-// directory descriptor. Blocking; call from the blocking pool.
+//   <alloc_dir>/<alloc id>/<task>/{secrets,private}       0700, of the task's user (plain directories, no
+//   tmpfs)
+// Tasks write in here and may try anything with symlinks: all paths that come from outside are opened beneath
+// a directory descriptor. Blocking; call from the blocking pool.
 #pragma once
 #include <sys/types.h>
 
@@ -30,7 +32,7 @@ class AllocDir {
  public:
     AllocDir(std::string root, std::string alloc_id);
 
-    const std::string& path() const { return path_; }             // <alloc_dir>/<alloc id>
+    const std::string& path() const { return path_; }  // <alloc_dir>/<alloc id>
     std::string shared() const { return path_ + "/alloc"; }
     std::string logs() const { return path_ + "/alloc/logs"; }
     std::string task(const std::string& name) const { return path_ + "/" + name; }
@@ -41,8 +43,8 @@ class AllocDir {
     // Removes everything, never following symlinks or crossing mounts. Again is fine.
     Status destroy() const;
 
-    // For the API. `path` is relative to the allocation directory (a leading '/' is ignored). PermissionDenied when it
-    // leaves the directory or names a secret; NotFound when missing.
+    // For the API. `path` is relative to the allocation directory (a leading '/' is ignored).
+    // PermissionDenied when it leaves the directory or names a secret; NotFound when missing.
     Result<std::vector<model::AllocFileInfo>> list(const std::string& path) const;
     Result<model::AllocFileInfo> stat(const std::string& path) const;
     Result<UniqueFd> open(const std::string& path) const;  // a regular file, for reading

@@ -39,14 +39,16 @@ grpc::ByteBuffer to_buffer(const google::protobuf::Message& message) {
 Result<std::unique_ptr<google::protobuf::Message>> from_buffer(const grpc::ByteBuffer& buffer,
                                                                const google::protobuf::Descriptor& type) {
     std::vector<grpc::Slice> slices;
-    if (auto status = buffer.Dump(&slices); !status.ok()) return make_error(Code::Internal, "{}", status.error_message());
+    if (auto status = buffer.Dump(&slices); !status.ok())
+        return make_error(Code::Internal, "{}", status.error_message());
     std::string bytes;
     bytes.reserve(buffer.Length());
     for (const auto& slice : slices) bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
     std::unique_ptr<google::protobuf::Message> message(
         google::protobuf::MessageFactory::generated_factory()->GetPrototype(&type)->New());
     if (!message->ParseFromString(bytes)) {
-        return make_error(Code::Internal, "a server's answer is no {} ({} bytes)", type.full_name(), bytes.size());
+        return make_error(Code::Internal, "a server's answer is no {} ({} bytes)", type.full_name(),
+                          bytes.size());
     }
     return message;
 }
@@ -120,20 +122,23 @@ struct RemoteCluster::Impl : std::enable_shared_from_this<RemoteCluster::Impl> {
                 if (server) {
                     call->tried.push_back(server->address);
                     call->context = std::make_unique<grpc::ClientContext>();
-                    call->context->set_deadline(std::chrono::system_clock::now() + std::chrono::nanoseconds(call->deadline_ns));
+                    call->context->set_deadline(std::chrono::system_clock::now() +
+                                                std::chrono::nanoseconds(call->deadline_ns));
                     open.insert(call);
                 }
             }
         }
         if (stopping) return call->done(make_error(Code::Cancelled, "call was cancelled"));
         if (!server) {
-            return call->done(make_error(Code::Unavailable, "no server reachable (tried {}): {}", join(call->tried, ", "), last_error));
+            return call->done(make_error(Code::Unavailable, "no server reachable (tried {}): {}",
+                                         join(call->tried, ", "), last_error));
         }
         call->response.Clear();
-        server->stub->UnaryCall(call->context.get(), call->path, grpc::StubOptions(), &call->request, &call->response,
+        server->stub->UnaryCall(call->context.get(), call->path, grpc::StubOptions(), &call->request,
+                                &call->response,
                                 [self = shared_from_this(), call, server](const grpc::Status& status) {
-            self->finished(call, *server, status);
-        });
+                                    self->finished(call, *server, status);
+                                });
     }
 
     void finished(const std::shared_ptr<Call>& call, const Server& server, const grpc::Status& status) {
@@ -149,7 +154,8 @@ struct RemoteCluster::Impl : std::enable_shared_from_this<RemoteCluster::Impl> {
         }
         if (status.ok()) return call->done(from_buffer(call->response, *call->method->output_type()));
         if (stopping) return call->done(make_error(Code::Cancelled, "call was cancelled"));
-        if (status.error_code() == grpc::StatusCode::UNAVAILABLE) return attempt(call, status.error_message());
+        if (status.error_code() == grpc::StatusCode::UNAVAILABLE)
+            return attempt(call, status.error_message());
         call->done(Error(static_cast<Code>(status.error_code()), status.error_message()));
     }
 
@@ -182,9 +188,12 @@ Result<std::unique_ptr<RemoteCluster>> RemoteCluster::create(std::vector<std::st
 }
 
 RemoteCluster::RemoteCluster(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
-RemoteCluster::~RemoteCluster() { impl_->close(); }
+RemoteCluster::~RemoteCluster() {
+    impl_->close();
+}
 
-void RemoteCluster::call(const google::protobuf::MethodDescriptor& method, std::shared_ptr<const Message> request, Done done,
+void RemoteCluster::call(const google::protobuf::MethodDescriptor& method,
+                         std::shared_ptr<const Message> request, Done done,
                          std::shared_ptr<ports::CancelToken> cancel) {
     auto call = std::make_shared<Impl::Call>();
     call->method = &method;

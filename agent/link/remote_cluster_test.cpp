@@ -38,7 +38,8 @@ class FakeServer : public grpc::CallbackGenericService {
                     return Finish(grpc::Status(grpc::StatusCode::UNIMPLEMENTED, method_));
                 }
                 if (request.job_id() == "hang") return;
-                if (request.job_id() == "missing") return Finish(grpc::Status(grpc::StatusCode::NOT_FOUND, "job not found"));
+                if (request.job_id() == "missing")
+                    return Finish(grpc::Status(grpc::StatusCode::NOT_FOUND, "job not found"));
                 cluster::JobGetResponse response;
                 response.mutable_job()->set_id(request.job_id());
                 const grpc::Slice slice(response.SerializeAsString());
@@ -112,10 +113,13 @@ TEST(RemoteCluster, CancelEndsACallAndSoDoesTheEnd) {
     for (const bool by_token : {true, false}) {
         auto cancel = std::make_shared<ports::CancelToken>();
         std::promise<Code> promise;
-        ports::call<cluster::JobGetResponse>(*cluster, "Job.Get", request,
-                                             [&](auto result) { promise.set_value(result.error().code()); }, cancel);
-        if (by_token) cancel->cancel();
-        else cluster.reset();
+        ports::call<cluster::JobGetResponse>(
+            *cluster, "Job.Get", request, [&](auto result) { promise.set_value(result.error().code()); },
+            cancel);
+        if (by_token)
+            cancel->cancel();
+        else
+            cluster.reset();
         auto future = promise.get_future();
         ASSERT_EQ(future.wait_for(std::chrono::seconds(10)), std::future_status::ready);
         EXPECT_EQ(future.get(), Code::Cancelled);

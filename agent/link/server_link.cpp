@@ -40,24 +40,35 @@ struct ServerLink::Impl : std::enable_shared_from_this<ServerLink::Impl> {
     using Timer = boost::asio::steady_timer;
 
     Impl(boost::asio::io_context& io, ports::ClusterPort& port, Callbacks cb, Timing t)
-        : cluster(port), callbacks(std::move(cb)), timing(t), strand(boost::asio::make_strand(io)), beat_timer(strand),
-          watch_timer(strand), flush_timer(strand), node_timer(strand), beat_backoff(t.retry_min_ns, t.retry_max_ns),
-          watch_backoff(t.retry_min_ns, t.retry_max_ns), flush_backoff(t.retry_min_ns, t.retry_max_ns) {}
+        : cluster(port),
+          callbacks(std::move(cb)),
+          timing(t),
+          strand(boost::asio::make_strand(io)),
+          beat_timer(strand),
+          watch_timer(strand),
+          flush_timer(strand),
+          node_timer(strand),
+          beat_backoff(t.retry_min_ns, t.retry_max_ns),
+          watch_backoff(t.retry_min_ns, t.retry_max_ns),
+          flush_backoff(t.retry_min_ns, t.retry_max_ns) {}
 
     template <class Response, class Request, class F>
     void call(const char* method, Request request, F then) {
         auto cancel = std::make_shared<ports::CancelToken>();
         const uint64_t serial = ++calls;
         open_calls[serial] = cancel;
-        ports::call<Response>(cluster, method, std::move(request),
-                              [weak = weak_from_this(), serial, then = std::move(then), strand = strand](Result<Response> result) {
-            boost::asio::post(strand, [weak, serial, then, result = std::move(result)]() mutable {
-                auto self = weak.lock();
-                if (!self) return;
-                self->open_calls.erase(serial);
-                if (!self->stopped) then(*self, std::move(result));
-            });
-        }, cancel);
+        ports::call<Response>(
+            cluster, method, std::move(request),
+            [weak = weak_from_this(), serial, then = std::move(then),
+             strand = strand](Result<Response> result) {
+                boost::asio::post(strand, [weak, serial, then, result = std::move(result)]() mutable {
+                    auto self = weak.lock();
+                    if (!self) return;
+                    self->open_calls.erase(serial);
+                    if (!self->stopped) then(*self, std::move(result));
+                });
+            },
+            cancel);
     }
 
     void after(Timer& timer, int64_t ns, void (Impl::*next)()) {
@@ -68,7 +79,8 @@ struct ServerLink::Impl : std::enable_shared_from_this<ServerLink::Impl> {
         });
     }
 
-    // ---- registration and heartbeats: one chain, Register -> UpdateStatus(ready) -> wait -> UpdateStatus(ready) ...
+    // ---- registration and heartbeats: one chain, Register -> UpdateStatus(ready) -> wait ->
+    // UpdateStatus(ready) ...
 
     void register_node() {
         node_dirty = false;
@@ -77,13 +89,14 @@ struct ServerLink::Impl : std::enable_shared_from_this<ServerLink::Impl> {
         request.mutable_node()->set_status(std::string(model::kNodeStatusInit));
         node_id = request.node().id();
         secret_id = request.node().secret_id();
-        call<cluster::NodeHeartbeatResponse>("Node.Register", std::move(request), [](Impl& self, auto result) {
-            if (!result) return self.beat_failed("cannot register node", result.error());
-            if (!self.registered) log::info(kComponent, "node registration complete");
-            self.registered = true;
-            self.take(*result);
-            self.beat();
-        });
+        call<cluster::NodeHeartbeatResponse>(
+            "Node.Register", std::move(request), [](Impl& self, auto result) {
+                if (!result) return self.beat_failed("cannot register node", result.error());
+                if (!self.registered) log::info(kComponent, "node registration complete");
+                self.registered = true;
+                self.take(*result);
+                self.beat();
+            });
     }
 
     void beat() {
@@ -91,26 +104,27 @@ struct ServerLink::Impl : std::enable_shared_from_this<ServerLink::Impl> {
         request.set_node_id(node_id);
         request.set_secret_id(secret_id);
         request.set_status(std::string(model::kNodeStatusReady));
-        call<cluster::NodeHeartbeatResponse>("Node.UpdateStatus", std::move(request), [](Impl& self, auto result) {
-            if (!result && result.error().code() == Code::NotFound) {
-                log::warn(kComponent, "servers do not know this node; registering again");
-                self.registered = false;
-                return self.after(self.beat_timer, self.beat_backoff.next(), &Impl::register_node);
-            }
-            if (!result) return self.beat_failed("heartbeat failed", result.error());
-            if (self.complained) log::info(kComponent, "heartbeats are answered again");
-            self.complained = false;
-            self.beat_backoff.reset();
-            self.last_beat = mono_now();
-            self.take(*result);
-            if (self.node_dirty) {
-                self.after(self.beat_timer, kNodeChangePauseNs, &Impl::register_node);
-            } else {
-                self.after(self.beat_timer, std::max(self.ttl, kHeartbeatTtlMin), &Impl::beat);
-            }
-            self.beating = true;
-            if (!self.watching) self.watch();
-        });
+        call<cluster::NodeHeartbeatResponse>(
+            "Node.UpdateStatus", std::move(request), [](Impl& self, auto result) {
+                if (!result && result.error().code() == Code::NotFound) {
+                    log::warn(kComponent, "servers do not know this node; registering again");
+                    self.registered = false;
+                    return self.after(self.beat_timer, self.beat_backoff.next(), &Impl::register_node);
+                }
+                if (!result) return self.beat_failed("heartbeat failed", result.error());
+                if (self.complained) log::info(kComponent, "heartbeats are answered again");
+                self.complained = false;
+                self.beat_backoff.reset();
+                self.last_beat = mono_now();
+                self.take(*result);
+                if (self.node_dirty) {
+                    self.after(self.beat_timer, kNodeChangePauseNs, &Impl::register_node);
+                } else {
+                    self.after(self.beat_timer, std::max(self.ttl, kHeartbeatTtlMin), &Impl::beat);
+                }
+                self.beating = true;
+                if (!self.watching) self.watch();
+            });
     }
 
     void beat_failed(const char* what, const Error& error) {
@@ -136,14 +150,15 @@ struct ServerLink::Impl : std::enable_shared_from_this<ServerLink::Impl> {
         request.set_secret_id(secret_id);
         request.mutable_query()->set_min_index(index);
         request.mutable_query()->set_max_wait_ns(timing.poll_wait_ns);
-        call<cluster::NodeClientAllocsResponse>("Node.GetClientAllocs", std::move(request), [](Impl& self, auto result) {
-            if (!result) return self.watch_failed(result.error());
-            std::map<std::string, uint64_t> list(result->allocs().begin(), result->allocs().end());
-            const uint64_t seen = result->meta().index();
-            auto ids = self.callbacks.wanted(list);
-            if (ids.empty()) return self.apply(std::move(list), seen, {});
-            self.fetch(std::move(list), seen, std::move(ids));
-        });
+        call<cluster::NodeClientAllocsResponse>(
+            "Node.GetClientAllocs", std::move(request), [](Impl& self, auto result) {
+                if (!result) return self.watch_failed(result.error());
+                std::map<std::string, uint64_t> list(result->allocs().begin(), result->allocs().end());
+                const uint64_t seen = result->meta().index();
+                auto ids = self.callbacks.wanted(list);
+                if (ids.empty()) return self.apply(std::move(list), seen, {});
+                self.fetch(std::move(list), seen, std::move(ids));
+            });
     }
 
     void fetch(std::map<std::string, uint64_t> list, uint64_t seen, std::vector<std::string> ids) {
@@ -151,13 +166,15 @@ struct ServerLink::Impl : std::enable_shared_from_this<ServerLink::Impl> {
         request.mutable_alloc_ids()->Add(ids.begin(), ids.end());
         request.mutable_query()->set_namespace_("*");
         request.mutable_query()->set_allow_stale(false);
-        call<cluster::AllocGetManyResponse>("Alloc.GetMany", std::move(request),
-                                            [list = std::move(list), seen](Impl& self, auto result) mutable {
-            if (!result) return self.watch_failed(result.error());
-            std::vector<model::Allocation> allocs(std::make_move_iterator(result->mutable_allocs()->begin()),
-                                                  std::make_move_iterator(result->mutable_allocs()->end()));
-            self.apply(std::move(list), seen, std::move(allocs));
-        });
+        call<cluster::AllocGetManyResponse>(
+            "Alloc.GetMany", std::move(request),
+            [list = std::move(list), seen](Impl& self, auto result) mutable {
+                if (!result) return self.watch_failed(result.error());
+                std::vector<model::Allocation> allocs(
+                    std::make_move_iterator(result->mutable_allocs()->begin()),
+                    std::make_move_iterator(result->mutable_allocs()->end()));
+                self.apply(std::move(list), seen, std::move(allocs));
+            });
     }
 
     void apply(std::map<std::string, uint64_t> list, uint64_t seen, std::vector<model::Allocation> allocs) {
@@ -203,22 +220,27 @@ struct ServerLink::Impl : std::enable_shared_from_this<ServerLink::Impl> {
         request.set_node_id(node_id);
         request.set_secret_id(secret_id);
         auto batch = std::make_shared<std::map<std::string, model::Allocation>>();
-        while (!pending.empty() && batch->size() < kUpdatesPerBatchMax) batch->insert(pending.extract(pending.begin()));
+        while (!pending.empty() && batch->size() < kUpdatesPerBatchMax)
+            batch->insert(pending.extract(pending.begin()));
         for (const auto& [id, update] : *batch) *request.add_allocs() = update;
         flushing = true;
-        call<cluster::NodeUpdateAllocsResponse>("Node.UpdateAllocs", std::move(request), [batch](Impl& self, auto result) {
-            self.flushing = false;
-            if (!result) {
-                log::debug(kComponent, "cannot send allocation updates", {{"error", result.error().message()}});
-                for (auto& [id, update] : *batch) self.pending.try_emplace(id, std::move(update));  // newer ones stay
-                self.flush_armed = true;
-                return self.after(self.flush_timer, self.flush_backoff.next(), &Impl::flush);
-            }
-            self.flush_backoff.reset();
-            self.last_batch = batch->size();
-            for (const auto& [id, update] : *batch) self.callbacks.acknowledged(id, update.client_status());
-            self.schedule_flush();
-        });
+        call<cluster::NodeUpdateAllocsResponse>(
+            "Node.UpdateAllocs", std::move(request), [batch](Impl& self, auto result) {
+                self.flushing = false;
+                if (!result) {
+                    log::debug(kComponent, "cannot send allocation updates",
+                               {{"error", result.error().message()}});
+                    for (auto& [id, update] : *batch)
+                        self.pending.try_emplace(id, std::move(update));  // newer ones stay
+                    self.flush_armed = true;
+                    return self.after(self.flush_timer, self.flush_backoff.next(), &Impl::flush);
+                }
+                self.flush_backoff.reset();
+                self.last_batch = batch->size();
+                for (const auto& [id, update] : *batch)
+                    self.callbacks.acknowledged(id, update.client_status());
+                self.schedule_flush();
+            });
     }
 
     void stop() {
@@ -242,7 +264,7 @@ struct ServerLink::Impl : std::enable_shared_from_this<ServerLink::Impl> {
     std::string node_id, secret_id;
     bool registered = false;
     bool node_dirty = false;
-    bool beating = false;     // the chain waits for its next beat
+    bool beating = false;  // the chain waits for its next beat
     bool complained = false;
     int64_t ttl = 10 * kSecond;
     int64_t last_beat = 0;
@@ -250,7 +272,7 @@ struct ServerLink::Impl : std::enable_shared_from_this<ServerLink::Impl> {
 
     bool watching = false;
     uint64_t index = 0;
-    bool applied = false;     // the servers' list was seen once
+    bool applied = false;  // the servers' list was seen once
 
     std::map<std::string, model::Allocation> pending;
     bool flushing = false;
@@ -258,10 +280,13 @@ struct ServerLink::Impl : std::enable_shared_from_this<ServerLink::Impl> {
     size_t last_batch = 0;
 };
 
-ServerLink::ServerLink(boost::asio::io_context& io, ports::ClusterPort& cluster, Callbacks callbacks, Timing timing)
+ServerLink::ServerLink(boost::asio::io_context& io, ports::ClusterPort& cluster, Callbacks callbacks,
+                       Timing timing)
     : impl_(std::make_shared<Impl>(io, cluster, std::move(callbacks), timing)) {}
 
-ServerLink::~ServerLink() { stop(); }
+ServerLink::~ServerLink() {
+    stop();
+}
 
 void ServerLink::start() {
     boost::asio::post(impl_->strand, [impl = impl_] {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: no update is lost, whatever the servers answer; the list of allocations is followed; NotFound registers again.
-// Method: a ClusterPort whose answers the test scripts, on real (short) timers.
+// Goal: no update is lost, whatever the servers answer; the list of allocations is followed; NotFound
+// registers again. Method: a ClusterPort whose answers the test scripts, on real (short) timers.
 #include "agent/link/server_link.h"
 
 #include <gtest/gtest.h>
@@ -16,8 +16,8 @@ namespace {
 
 class FakeCluster : public ports::ClusterPort {
  public:
-    void call(const google::protobuf::MethodDescriptor& method, std::shared_ptr<const Message> request, Done done,
-              std::shared_ptr<ports::CancelToken> cancel) override {
+    void call(const google::protobuf::MethodDescriptor& method, std::shared_ptr<const Message> request,
+              Done done, std::shared_ptr<ports::CancelToken> cancel) override {
         std::unique_lock lock(mutex);
         const std::string name(method.name());
         ++counts[name];
@@ -34,7 +34,8 @@ class FakeCluster : public ports::ClusterPort {
             return done(std::unique_ptr<Message>(std::move(response)));
         }
         if (name == "GetClientAllocs") {
-            const auto min_index = static_cast<const cluster::NodeClientAllocsRequest&>(*request).query().min_index();
+            const auto min_index =
+                static_cast<const cluster::NodeClientAllocsRequest&>(*request).query().min_index();
             if (min_index >= index) {  // blocks until set_allocs or cancel
                 waiting = std::move(done);
                 lock.unlock();
@@ -130,8 +131,9 @@ class ServerLinkTest : public testing::Test {
             acknowledged_[id] = status;
             cluster_.changed.notify_all();
         };
-        link_ = std::make_unique<ServerLink>(io_, cluster_, callbacks,
-                                             ServerLink::Timing{.retry_min_ns = kMillisecond, .retry_max_ns = 10 * kMillisecond});
+        link_ = std::make_unique<ServerLink>(
+            io_, cluster_, callbacks,
+            ServerLink::Timing{.retry_min_ns = kMillisecond, .retry_max_ns = 10 * kMillisecond});
     }
     ~ServerLinkTest() override {
         link_.reset();

@@ -17,7 +17,8 @@ namespace {
 constexpr int kHeartbeatMs = 1000;
 
 Status check_origin(const std::string& origin, int64_t offset) {
-    if (origin != "start" && origin != "end") return make_error(Code::InvalidArgument, "origin must be start or end, not {:?}", origin);
+    if (origin != "start" && origin != "end")
+        return make_error(Code::InvalidArgument, "origin must be start or end, not {:?}", origin);
     if (offset < 0) return make_error(Code::InvalidArgument, "offset must not be negative");
     return {};
 }
@@ -33,8 +34,9 @@ class Watcher {
         if (!watcher->stop_) return Error::from_errno("eventfd");
         watcher->notify_ = UniqueFd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
         if (!watcher->notify_) return Error::from_errno("inotify");
-        if (::inotify_add_watch(watcher->notify_.get(), directory.c_str(),
-                                IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF | IN_ATTRIB) < 0) {
+        if (::inotify_add_watch(
+                watcher->notify_.get(), directory.c_str(),
+                IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF | IN_ATTRIB) < 0) {
             return Error::from_errno(fmt::format("watch {}", directory));
         }
         return watcher;
@@ -46,7 +48,8 @@ class Watcher {
         if (fds[0].revents != 0) return Wake::Stopped;
         if (n <= 0) return Wake::Timeout;
         char buffer[8192];
-        while (::read(notify_.get(), buffer, sizeof buffer) > 0) {}
+        while (::read(notify_.get(), buffer, sizeof buffer) > 0) {
+        }
         return Wake::Changed;
     }
 
@@ -64,7 +67,9 @@ class Watcher {
     UniqueFd notify_;
 };
 
-Error ended() { return Error(Code::OutOfRange, "end of stream"); }
+Error ended() {
+    return Error(Code::OutOfRange, "end of stream");
+}
 
 std::unique_ptr<model::StreamFrame> event_frame(const std::string& path, int64_t offset, const char* event) {
     auto frame = std::make_unique<model::StreamFrame>();
@@ -123,9 +128,12 @@ class FileStream : public ports::FrameStream {
                 return event_frame(source_.path, source_.offset, "file deleted");
             }
             switch (watcher_->wait()) {
-                case Watcher::Wake::Stopped: return ended();
-                case Watcher::Wake::Timeout: return std::make_unique<model::StreamFrame>();
-                case Watcher::Wake::Changed: break;
+                case Watcher::Wake::Stopped:
+                    return ended();
+                case Watcher::Wake::Timeout:
+                    return std::make_unique<model::StreamFrame>();
+                case Watcher::Wake::Changed:
+                    break;
             }
         }
     }
@@ -204,9 +212,12 @@ class RotatedStream : public ports::FrameStream {
             if (moved) continue;
             if (!follow_) return ended();
             switch (watcher_->wait()) {
-                case Watcher::Wake::Stopped: return ended();
-                case Watcher::Wake::Timeout: return std::make_unique<model::StreamFrame>();
-                case Watcher::Wake::Changed: break;
+                case Watcher::Wake::Stopped:
+                    return ended();
+                case Watcher::Wake::Timeout:
+                    return std::make_unique<model::StreamFrame>();
+                case Watcher::Wake::Changed:
+                    break;
             }
         }
     }
@@ -222,7 +233,8 @@ class RotatedStream : public ports::FrameStream {
         return {};
     }
 
-    // To the next file, once the present one will not grow any more: it has a successor and nothing was left in it.
+    // To the next file, once the present one will not grow any more: it has a successor and nothing was left
+    // in it.
     Result<bool> advance() {
         DROVER_TRY(const auto files, files_.list());
         const auto next = source_ ? files.upper_bound(number_) : files.begin();
@@ -242,7 +254,8 @@ class RotatedStream : public ports::FrameStream {
 }  // namespace
 
 Result<std::unique_ptr<ports::FrameStream>> follow_file(const AllocDir& dir, const std::string& path,
-                                                        const std::string& origin, int64_t offset, bool follow) {
+                                                        const std::string& origin, int64_t offset,
+                                                        bool follow) {
     DROVER_CHECK(check_origin(origin, offset));
     Source source;
     source.path = path;
@@ -254,7 +267,8 @@ Result<std::unique_ptr<ports::FrameStream>> follow_file(const AllocDir& dir, con
 }
 
 Result<std::unique_ptr<ports::FrameStream>> follow_logs(const AllocDir& dir, const std::string& name,
-                                                        const std::string& origin, int64_t offset, bool follow) {
+                                                        const std::string& origin, int64_t offset,
+                                                        bool follow) {
     DROVER_CHECK(check_origin(origin, offset));
     DROVER_TRY(auto watcher, Watcher::open(dir.logs()));
     auto stream = std::make_unique<RotatedStream>(LogFiles(dir, name), follow, std::move(watcher));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: every byte of rotated logs once and in order, from any offset, also while they are written and rotated.
+// Goal: every byte of rotated logs once and in order, from any offset, also while they are written and
+// rotated.
 #include "agent/logs/follow.h"
 
 #include <gtest/gtest.h>

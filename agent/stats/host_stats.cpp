@@ -27,9 +27,11 @@ Status fill_disk(const std::string& path, model::HostDiskStats& out) {
     out.set_used(used);
     out.set_available(fs.f_bavail * fs.f_frsize);
     const uint64_t reachable = used + out.available();
-    if (reachable > 0) out.set_used_percent(100.0 * static_cast<double>(used) / static_cast<double>(reachable));
+    if (reachable > 0)
+        out.set_used_percent(100.0 * static_cast<double>(used) / static_cast<double>(reachable));
     if (fs.f_files > 0) {
-        out.set_inodes_used_percent(100.0 * static_cast<double>(fs.f_files - fs.f_ffree) / static_cast<double>(fs.f_files));
+        out.set_inodes_used_percent(100.0 * static_cast<double>(fs.f_files - fs.f_ffree) /
+                                    static_cast<double>(fs.f_files));
     }
     return {};
 }
@@ -57,7 +59,8 @@ bool real_device(const std::string& device, const std::string& type) {
 
 }  // namespace
 
-HostStatsProbe::HostStatsProbe(std::string alloc_dir, double core_mhz) : alloc_dir_(std::move(alloc_dir)), core_mhz_(core_mhz) {}
+HostStatsProbe::HostStatsProbe(std::string alloc_dir, double core_mhz)
+    : alloc_dir_(std::move(alloc_dir)), core_mhz_(core_mhz) {}
 
 Result<model::HostStats> HostStatsProbe::read() {
     model::HostStats out;
@@ -123,22 +126,37 @@ model::ResourceUsage to_model(const sdk::ResourceUsage& usage, double core_mhz) 
     model::ResourceUsage out;
     auto& cpu = *out.mutable_cpu_stats();
     auto& seen = *cpu.mutable_measured();
-    take(usage.cpu.system_percent, "System Mode", [&](double v) { cpu.set_system_mode(v); }, seen);
-    take(usage.cpu.user_percent, "User Mode", [&](double v) { cpu.set_user_mode(v); }, seen);
-    take(usage.cpu.total_mhz, "Total Ticks", [&](double v) { cpu.set_total_ticks(v); }, seen);
-    take(usage.cpu.throttled_periods, "Throttled Periods", [&](uint64_t v) { cpu.set_throttled_periods(v); }, seen);
-    take(usage.cpu.throttled_ns, "Throttled Time", [&](uint64_t v) { cpu.set_throttled_time(v); }, seen);
-    take(usage.cpu.percent, "Percent", [&](double v) { cpu.set_percent(v); }, seen);
+    take(
+        usage.cpu.system_percent, "System Mode", [&](double v) { cpu.set_system_mode(v); }, seen);
+    take(
+        usage.cpu.user_percent, "User Mode", [&](double v) { cpu.set_user_mode(v); }, seen);
+    take(
+        usage.cpu.total_mhz, "Total Ticks", [&](double v) { cpu.set_total_ticks(v); }, seen);
+    take(
+        usage.cpu.throttled_periods, "Throttled Periods", [&](uint64_t v) { cpu.set_throttled_periods(v); },
+        seen);
+    take(
+        usage.cpu.throttled_ns, "Throttled Time", [&](uint64_t v) { cpu.set_throttled_time(v); }, seen);
+    take(
+        usage.cpu.percent, "Percent", [&](double v) { cpu.set_percent(v); }, seen);
     if (!usage.cpu.total_mhz && usage.cpu.percent) cpu.set_total_ticks(*usage.cpu.percent / 100.0 * core_mhz);
     auto& memory = *out.mutable_memory_stats();
     auto& known = *memory.mutable_measured();
-    take(usage.memory.rss_bytes, "RSS", [&](uint64_t v) { memory.set_rss(v); }, known);
-    take(usage.memory.cache_bytes, "Cache", [&](uint64_t v) { memory.set_cache(v); }, known);
-    take(usage.memory.swap_bytes, "Swap", [&](uint64_t v) { memory.set_swap(v); }, known);
-    take(usage.memory.usage_bytes, "Usage", [&](uint64_t v) { memory.set_usage(v); }, known);
-    take(usage.memory.max_usage_bytes, "Max Usage", [&](uint64_t v) { memory.set_max_usage(v); }, known);
-    take(usage.memory.kernel_bytes, "Kernel Usage", [&](uint64_t v) { memory.set_kernel_usage(v); }, known);
-    take(usage.memory.kernel_max_bytes, "Kernel Max Usage", [&](uint64_t v) { memory.set_kernel_max_usage(v); }, known);
+    take(
+        usage.memory.rss_bytes, "RSS", [&](uint64_t v) { memory.set_rss(v); }, known);
+    take(
+        usage.memory.cache_bytes, "Cache", [&](uint64_t v) { memory.set_cache(v); }, known);
+    take(
+        usage.memory.swap_bytes, "Swap", [&](uint64_t v) { memory.set_swap(v); }, known);
+    take(
+        usage.memory.usage_bytes, "Usage", [&](uint64_t v) { memory.set_usage(v); }, known);
+    take(
+        usage.memory.max_usage_bytes, "Max Usage", [&](uint64_t v) { memory.set_max_usage(v); }, known);
+    take(
+        usage.memory.kernel_bytes, "Kernel Usage", [&](uint64_t v) { memory.set_kernel_usage(v); }, known);
+    take(
+        usage.memory.kernel_max_bytes, "Kernel Max Usage",
+        [&](uint64_t v) { memory.set_kernel_max_usage(v); }, known);
     return out;
 }
 

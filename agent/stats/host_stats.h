@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Usage of the machine for /v1/client/stats, and a driver's samples in the schema's form. Reads /proc; blocking, cheap.
+// Usage of the machine for /v1/client/stats, and a driver's samples in the schema's form. Reads /proc;
+// blocking, cheap.
 #pragma once
 #include <cstdint>
 #include <map>

@@ -15,7 +15,8 @@ TEST(HostStats, ReadsThisMachine) {
     EXPECT_GT(stats->memory().total(), 1u << 20);
     EXPECT_LE(stats->memory().used(), stats->memory().total());
     EXPECT_GE(stats->cpu_size(), 1);
-    EXPECT_NEAR(stats->cpu(0).user() + stats->cpu(0).system() + stats->cpu(0).idle(), 100, 60);  // steal is left out
+    EXPECT_NEAR(stats->cpu(0).user() + stats->cpu(0).system() + stats->cpu(0).idle(), 100,
+                60);  // steal is left out
     EXPECT_GT(stats->alloc_dir_stats().size(), 0u);
     EXPECT_GT(stats->uptime(), 0u);
     EXPECT_FALSE(HostStatsProbe("/no/such/dir", 1).read());

@@ -14,24 +14,29 @@ Error sqlite_error(sqlite3* db, int rc) {
     if (primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB) code = Code::DataLoss;
     if (primary == SQLITE_FULL) code = Code::ResourceExhausted;
     if (primary == SQLITE_BUSY || primary == SQLITE_LOCKED) code = Code::Unavailable;
-    if (primary == SQLITE_CANTOPEN || primary == SQLITE_PERM || primary == SQLITE_READONLY) code = Code::PermissionDenied;
+    if (primary == SQLITE_CANTOPEN || primary == SQLITE_PERM || primary == SQLITE_READONLY)
+        code = Code::PermissionDenied;
     const char* text = db != nullptr ? sqlite3_errmsg(db) : sqlite3_errstr(rc);
     return make_error(code, "{} (sqlite {})", text, rc);
 }
 
 }  // namespace
 
-SqliteStatement::SqliteStatement(SqliteStatement&& other) noexcept : statement_(std::exchange(other.statement_, nullptr)) {}
+SqliteStatement::SqliteStatement(SqliteStatement&& other) noexcept
+    : statement_(std::exchange(other.statement_, nullptr)) {}
 
 SqliteStatement& SqliteStatement::operator=(SqliteStatement&& other) noexcept {
     std::swap(statement_, other.statement_);
     return *this;
 }
 
-SqliteStatement::~SqliteStatement() { sqlite3_finalize(statement_); }
+SqliteStatement::~SqliteStatement() {
+    sqlite3_finalize(statement_);
+}
 
 void SqliteStatement::bind(int index, std::string_view bytes) {
-    const int rc = sqlite3_bind_blob64(statement_, index, bytes.empty() ? "" : bytes.data(), bytes.size(), SQLITE_STATIC);
+    const int rc = sqlite3_bind_blob64(statement_, index, bytes.empty() ? "" : bytes.data(), bytes.size(),
+                                       SQLITE_STATIC);
     DROVER_ASSERT(rc == SQLITE_OK);
 }
 
@@ -71,7 +76,9 @@ Sqlite& Sqlite::operator=(Sqlite&& other) noexcept {
     return *this;
 }
 
-Sqlite::~Sqlite() { sqlite3_close_v2(db_); }
+Sqlite::~Sqlite() {
+    sqlite3_close_v2(db_);
+}
 
 Status Sqlite::exec(const char* sql) {
     const int rc = sqlite3_exec(db_, sql, nullptr, nullptr, nullptr);

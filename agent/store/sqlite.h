@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The little of SQLite that the store needs, with Result instead of return codes. Only store.cpp includes this.
+// The little of SQLite that the store needs, with Result instead of return codes. Only store.cpp includes
+// this.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -19,9 +20,10 @@ class SqliteStatement {
     SqliteStatement& operator=(SqliteStatement&& other) noexcept;
     ~SqliteStatement();
 
-    void bind(int index, std::string_view bytes);  // 1-based; as BLOB; the bytes must live until the next reset()
-    Result<bool> row();                            // steps: true when there is a row
-    std::string column(int index) const;           // 0-based
+    void bind(int index,
+              std::string_view bytes);    // 1-based; as BLOB; the bytes must live until the next reset()
+    Result<bool> row();                   // steps: true when there is a row
+    std::string column(int index) const;  // 0-based
     void reset();
 
  private:

@@ -16,8 +16,8 @@ namespace drover::agent {
 namespace {
 
 constexpr const char* kComponent = "client.state";
-constexpr int64_t kFileFormat = 1;    // PRAGMA user_version: the tables
-constexpr uint32_t kRecordFormat = 1; // the records in them
+constexpr int64_t kFileFormat = 1;     // PRAGMA user_version: the tables
+constexpr uint32_t kRecordFormat = 1;  // the records in them
 constexpr auto kRetryPause = std::chrono::milliseconds(500);
 
 // One queued write. Two keys at most: (alloc id, task name), or (meta key, "").
@@ -31,17 +31,20 @@ struct Write {
 
 Status make_tables(Sqlite& db, Durability durability) {
     DROVER_CHECK(db.exec("PRAGMA journal_mode=WAL"));
-    DROVER_CHECK(db.exec(durability == Durability::Power ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=OFF"));
+    DROVER_CHECK(
+        db.exec(durability == Durability::Power ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=OFF"));
     DROVER_CHECK(db.exec("PRAGMA cache_size=-512"));
     DROVER_CHECK(db.exec("CREATE TABLE IF NOT EXISTS meta(key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID"));
     DROVER_CHECK(db.exec("CREATE TABLE IF NOT EXISTS allocs(id BLOB PRIMARY KEY, record BLOB)"));
-    DROVER_CHECK(db.exec(
-        "CREATE TABLE IF NOT EXISTS tasks(alloc_id BLOB, task BLOB, record BLOB, PRIMARY KEY(alloc_id, task))"));
+    DROVER_CHECK(
+        db.exec("CREATE TABLE IF NOT EXISTS tasks(alloc_id BLOB, task BLOB, record BLOB, PRIMARY "
+                "KEY(alloc_id, task))"));
     return db.exec("PRAGMA user_version=1");
 }
 
 Error newer(std::string_view what, uint64_t found) {
-    return make_error(Code::FailedPrecondition, "{} has format {}, this agent knows up to {}", what, found, kFileFormat);
+    return make_error(Code::FailedPrecondition, "{} has format {}, this agent knows up to {}", what, found,
+                      kFileFormat);
 }
 
 Status load_allocs(Sqlite& db, Store::Contents& contents) {
@@ -54,7 +57,8 @@ Status load_allocs(Sqlite& db, Store::Contents& contents) {
         if (!record->ParseFromString(allocs.column(1)) || record->alloc().id() != id) {
             return make_error(Code::DataLoss, "the record of allocation {:?} cannot be read", id);
         }
-        if (record->format() > kRecordFormat) return newer(fmt::format("allocation {}", id), record->format());
+        if (record->format() > kRecordFormat)
+            return newer(fmt::format("allocation {}", id), record->format());
         contents.allocs[id].alloc = std::move(record);
     }
     DROVER_TRY(auto tasks, db.prepare("SELECT alloc_id, task, record FROM tasks"));
@@ -65,10 +69,11 @@ Status load_allocs(Sqlite& db, Store::Contents& contents) {
         if (alloc == contents.allocs.end()) continue;
         auto record = std::make_shared<client::TaskRecord>();
         if (!record->ParseFromString(tasks.column(2))) {
-            return make_error(Code::DataLoss, "the record of task {:?} of allocation {} cannot be read", tasks.column(1),
-                              alloc->first);
+            return make_error(Code::DataLoss, "the record of task {:?} of allocation {} cannot be read",
+                              tasks.column(1), alloc->first);
         }
-        if (record->format() > kRecordFormat) return newer(fmt::format("task {}", tasks.column(1)), record->format());
+        if (record->format() > kRecordFormat)
+            return newer(fmt::format("task {}", tasks.column(1)), record->format());
         alloc->second.tasks[tasks.column(1)] = std::move(record);
     }
     return {};
@@ -90,7 +95,8 @@ Status load(Sqlite& db, Store::Contents& contents) {
     return load_allocs(db, contents);
 }
 
-// Renames the file and its journal. What they hold may still be worth a look by a person; tasks are not touched.
+// Renames the file and its journal. What they hold may still be worth a look by a person; tasks are not
+// touched.
 Status set_aside(const std::string& path, const Error& why, std::string& note) {
     const char* word = why.code() == Code::FailedPrecondition ? "newer" : "corrupt";
     const std::string kept = fmt::format("{}.{}-{}", path, word, unix_now() / kSecond);
@@ -180,7 +186,8 @@ class Store::Impl {
                 return true;
             }
             (void)db_.exec("ROLLBACK");
-            if (!complained) log::error(kComponent, "cannot write state; waiting", {{"error", status.error().message()}});
+            if (!complained)
+                log::error(kComponent, "cannot write state; waiting", {{"error", status.error().message()}});
             complained = true;
             std::unique_lock lock(mutex_);
             if (wake_.wait_for(lock, kRetryPause, [this] { return stopping_; })) return false;
@@ -191,9 +198,15 @@ class Store::Impl {
         DROVER_CHECK(db_.exec("BEGIN IMMEDIATE"));
         for (const auto& write : batch) {
             switch (write.kind) {
-                case Write::Kind::Alloc: DROVER_CHECK(execute(put_alloc_, write)); break;
-                case Write::Kind::Task: DROVER_CHECK(execute(put_task_, write)); break;
-                case Write::Kind::Meta: DROVER_CHECK(execute(put_meta_, write)); break;
+                case Write::Kind::Alloc:
+                    DROVER_CHECK(execute(put_alloc_, write));
+                    break;
+                case Write::Kind::Task:
+                    DROVER_CHECK(execute(put_task_, write));
+                    break;
+                case Write::Kind::Meta:
+                    DROVER_CHECK(execute(put_meta_, write));
+                    break;
                 case Write::Kind::EraseAlloc:
                     DROVER_CHECK(execute(erase_tasks_, write));
                     DROVER_CHECK(execute(erase_alloc_, write));
@@ -251,7 +264,9 @@ Result<std::unique_ptr<Store>> Store::open(const std::string& path, Durability d
 Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Store::~Store() = default;
 
-Store::Contents Store::take_contents() { return impl_->take_contents(); }
+Store::Contents Store::take_contents() {
+    return impl_->take_contents();
+}
 
 void Store::put_alloc(const client::AllocRecord& record, Done done) {
     client::AllocRecord copy = record;
@@ -259,7 +274,8 @@ void Store::put_alloc(const client::AllocRecord& record, Done done) {
     impl_->enqueue({Write::Kind::Alloc, copy.alloc().id(), "", copy.SerializeAsString(), std::move(done)});
 }
 
-void Store::put_task(const std::string& alloc_id, const std::string& task, const client::TaskRecord& record, Done done) {
+void Store::put_task(const std::string& alloc_id, const std::string& task, const client::TaskRecord& record,
+                     Done done) {
     impl_->enqueue({Write::Kind::Task, alloc_id, task, record.SerializeAsString(), std::move(done)});
 }
 
@@ -271,6 +287,8 @@ void Store::put_meta(const std::string& key, const std::string& value, Done done
     impl_->enqueue({Write::Kind::Meta, key, "", value, std::move(done)});
 }
 
-Status Store::flush(int64_t timeout_ns) { return impl_->flush(timeout_ns); }
+Status Store::flush(int64_t timeout_ns) {
+    return impl_->flush(timeout_ns);
+}
 
 }  // namespace drover::agent

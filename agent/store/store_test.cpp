@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: what was acknowledged is there after a kill -9 at any moment; files that cannot be used are kept aside.
-// Method: a child process writes and reports each acknowledged write through a pipe until it is killed.
+// Goal: what was acknowledged is there after a kill -9 at any moment; files that cannot be used are kept
+// aside. Method: a child process writes and reports each acknowledged write through a pipe until it is
+// killed.
 #include "agent/store/store.h"
 
 #include <gtest/gtest.h>
@@ -81,9 +82,8 @@ TEST_F(StoreTest, AcknowledgedWritesSurviveKill) {
             auto store = Store::open(path_, Durability::Power);
             if (!store) ::_exit(1);
             for (int i = 0; i < 1000000; ++i) {
-                (*store)->put_alloc(alloc(fmt::format("r{}-{}", round, i), "running"), [i, &pipe_fds] {
-                    (void)!::write(pipe_fds[1], &i, sizeof i);
-                });
+                (*store)->put_alloc(alloc(fmt::format("r{}-{}", round, i), "running"),
+                                    [i, &pipe_fds] { (void)!::write(pipe_fds[1], &i, sizeof i); });
                 if (i % 50 == 0) (void)(*store)->flush(kSecond);
             }
             ::_exit(0);
@@ -91,7 +91,8 @@ TEST_F(StoreTest, AcknowledgedWritesSurviveKill) {
         ::close(pipe_fds[1]);
         int last = -1;
         int value = 0;
-        while (last < 200 + round * 37 && ::read(pipe_fds[0], &value, sizeof value) == sizeof value) last = value;
+        while (last < 200 + round * 37 && ::read(pipe_fds[0], &value, sizeof value) == sizeof value)
+            last = value;
         ASSERT_GE(last, 0);
         ::kill(child, SIGKILL);
         while (::read(pipe_fds[0], &value, sizeof value) == sizeof value) last = value;
@@ -116,7 +117,8 @@ TEST_F(StoreTest, ACorruptFileIsKeptAsideWithAReason) {
     EXPECT_TRUE(contents.allocs.empty());
     EXPECT_NE(contents.set_aside.find(path_ + ".corrupt-"), std::string::npos) << contents.set_aside;
     const auto files = *list_dir(dir_);
-    EXPECT_TRUE(std::any_of(files.begin(), files.end(), [](const auto& f) { return starts_with(f, "state.db.corrupt-"); }));
+    EXPECT_TRUE(std::any_of(files.begin(), files.end(),
+                            [](const auto& f) { return starts_with(f, "state.db.corrupt-"); }));
     store->put_alloc(alloc("b", "running"));
     EXPECT_TRUE(store->flush(5 * kSecond));
 }

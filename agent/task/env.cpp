@@ -53,7 +53,8 @@ void add_resources(Env& env, const EnvInput& in) {
 }
 
 std::string address(const std::string& ip, int64_t port) {
-    return ip.find(':') != std::string::npos ? fmt::format("[{}]:{}", ip, port) : fmt::format("{}:{}", ip, port);
+    return ip.find(':') != std::string::npos ? fmt::format("[{}]:{}", ip, port)
+                                             : fmt::format("{}:{}", ip, port);
 }
 
 void add_port(Env& env, const std::string& label, const std::string& host_ip, int64_t host_port, int64_t to) {
@@ -86,7 +87,8 @@ void add_ports(Env& env, const EnvInput& in) {
             set(env, "NOMAD_ALLOC_INTERFACE_" + key, network.interface_name());
         }
     }
-    // Task networks, of old job files: one's own ports plain, those of siblings with the task's name in front.
+    // Task networks, of old job files: one's own ports plain, those of siblings with the task's name in
+    // front.
     for (const auto& [name, task] : given.tasks()) {
         for (const auto& net : task.networks()) {
             for (const auto* ports : {&net.reserved_ports(), &net.dynamic_ports()}) {
@@ -142,7 +144,8 @@ std::optional<std::string> resolve(std::string_view name, const TaskEnv& env) {
 std::string env_key(std::string_view text) {
     std::string key(text);
     for (char& c : key) {
-        const bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+        const bool fine =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
         if (!fine) c = '_';
     }
     return key;

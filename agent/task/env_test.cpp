@@ -36,9 +36,16 @@ class EnvTest : public testing::Test {
     }
 
     TaskEnv build(std::map<std::string, std::string> host = {}) {
-        return build_env({.alloc = alloc, .group = group, .task = task, .node = node, .region = "global",
-                          .alloc_dir = "/alloc", .task_dir = "/local", .secrets_dir = "/secrets",
-                          .parent_cgroup = "drover", .host_env = std::move(host)});
+        return build_env({.alloc = alloc,
+                          .group = group,
+                          .task = task,
+                          .node = node,
+                          .region = "global",
+                          .alloc_dir = "/alloc",
+                          .task_dir = "/local",
+                          .secrets_dir = "/secrets",
+                          .parent_cgroup = "drover",
+                          .host_env = std::move(host)});
     }
 
     model::Allocation alloc;

@@ -28,9 +28,13 @@ std::string or_default(std::string_view text, std::string_view fallback) {
 
 }  // namespace
 
-model::TaskEvent received(int64_t now_ns) { return make(now_ns, "Received", "Task received by client"); }
+model::TaskEvent received(int64_t now_ns) {
+    return make(now_ns, "Received", "Task received by client");
+}
 
-model::TaskEvent task_setup(int64_t now_ns, std::string_view message) { return with_message(now_ns, "Task Setup", message); }
+model::TaskEvent task_setup(int64_t now_ns, std::string_view message) {
+    return with_message(now_ns, "Task Setup", message);
+}
 
 model::TaskEvent setup_failure(int64_t now_ns, std::string_view error) {
     auto event = make(now_ns, "Setup Failure", or_default(error, "Task setup failed"));
@@ -60,7 +64,9 @@ model::TaskEvent driver_message(int64_t now_ns, std::string_view message) {
     return event;
 }
 
-model::TaskEvent started(int64_t now_ns) { return make(now_ns, "Started", "Task started by client"); }
+model::TaskEvent started(int64_t now_ns) {
+    return make(now_ns, "Started", "Task started by client");
+}
 
 model::TaskEvent terminated(int64_t now_ns, const client::ExitResult& exit) {
     std::string text = fmt::format("Exit Code: {}", exit.exit_code());
@@ -106,7 +112,8 @@ model::TaskEvent restart_signaled(int64_t now_ns, std::string_view reason) {
 }
 
 model::TaskEvent signaling(int64_t now_ns, std::string_view signal, std::string_view reason) {
-    std::string text = signal.empty() ? "Task being sent a signal" : fmt::format("Task being sent signal {}", signal);
+    std::string text =
+        signal.empty() ? "Task being sent a signal" : fmt::format("Task being sent signal {}", signal);
     if (!reason.empty()) text += fmt::format(": {}", reason);
     auto event = make(now_ns, "Signaling", text);
     event.set_task_signal(std::string(signal));
@@ -119,7 +126,8 @@ model::TaskEvent signaling(int64_t now_ns, std::string_view signal, std::string_
 model::TaskEvent killing(int64_t now_ns, std::string_view reason, int64_t timeout_ns) {
     std::string text(reason);
     if (text.empty()) {
-        text = timeout_ns > 0 ? fmt::format("Sent interrupt. Waiting {} before force killing", format_duration(timeout_ns))
+        text = timeout_ns > 0 ? fmt::format("Sent interrupt. Waiting {} before force killing",
+                                            format_duration(timeout_ns))
                               : "Sent interrupt";
     }
     auto event = make(now_ns, "Killing", text);
@@ -146,26 +154,35 @@ model::TaskEvent sibling_failed(int64_t now_ns, std::string_view sibling) {
     return event;
 }
 
-model::TaskEvent leader_dead(int64_t now_ns) { return make(now_ns, "Leader Task Dead", "Leader Task in Group dead"); }
+model::TaskEvent leader_dead(int64_t now_ns) {
+    return make(now_ns, "Leader Task Dead", "Leader Task in Group dead");
+}
 
-model::TaskEvent main_dead(int64_t now_ns) { return make(now_ns, "Main Tasks Dead", "Main tasks in the group died"); }
+model::TaskEvent main_dead(int64_t now_ns) {
+    return make(now_ns, "Main Tasks Dead", "Main tasks in the group died");
+}
 
 model::TaskEvent restore_failed(int64_t now_ns, std::string_view why) {
-    return with_message(now_ns, "Failed Restoring Task",
-                        fmt::format("failed to restore task; will not run until server is contacted: {}", why));
+    return with_message(
+        now_ns, "Failed Restoring Task",
+        fmt::format("failed to restore task; will not run until server is contacted: {}", why));
 }
 
 model::TaskEvent waiting_shutdown_delay(int64_t now_ns, int64_t delay_ns) {
-    return make(now_ns, "Waiting for shutdown delay",
-                fmt::format("Waiting for shutdown_delay of {} before killing the task.", format_duration(delay_ns)));
+    return make(
+        now_ns, "Waiting for shutdown delay",
+        fmt::format("Waiting for shutdown_delay of {} before killing the task.", format_duration(delay_ns)));
 }
 
 model::TaskEvent skipping_shutdown_delay(int64_t now_ns, int64_t delay_ns) {
-    return make(now_ns, "Skipping shutdown delay",
-                fmt::format("Skipping shutdown_delay of {} before killing the task.", format_duration(delay_ns)));
+    return make(
+        now_ns, "Skipping shutdown delay",
+        fmt::format("Skipping shutdown_delay of {} before killing the task.", format_duration(delay_ns)));
 }
 
-model::TaskEvent alloc_unhealthy(int64_t now_ns, std::string_view why) { return with_message(now_ns, "Alloc Unhealthy", why); }
+model::TaskEvent alloc_unhealthy(int64_t now_ns, std::string_view why) {
+    return with_message(now_ns, "Alloc Unhealthy", why);
+}
 
 model::TaskEvent disk_exceeded(int64_t now_ns, std::string_view message) {
     return with_message(now_ns, "Disk Resources Exceeded", message);

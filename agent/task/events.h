@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Task events with Nomad's types, details and display messages. Pure; the time comes with the call. Each function makes
-// one complete event, so that no other file knows the wording.
+// Task events with Nomad's types, details and display messages. Pure; the time comes with the call. Each
+// function makes one complete event, so that no other file knows the wording.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -41,8 +41,8 @@ model::TaskEvent skipping_shutdown_delay(int64_t now_ns, int64_t delay_ns);
 model::TaskEvent alloc_unhealthy(int64_t now_ns, std::string_view why);
 model::TaskEvent disk_exceeded(int64_t now_ns, std::string_view message);
 
-// Appends to the state's list, dropping the oldest above the limit; does what an event implies (restart counts,
-// "fails the task").
+// Appends to the state's list, dropping the oldest above the limit; does what an event implies (restart
+// counts, "fails the task").
 void append(model::TaskState& state, model::TaskEvent event);
 
 }  // namespace drover::agent::events

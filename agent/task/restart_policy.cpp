@@ -32,8 +32,8 @@ RestartDecision decide_restart(const RestartRules& rules, RestartWindow& window,
     if (window.count > rules.attempts) {
         if (rules.mode == RestartMode::Fail) {
             return {RestartVerdict::Fail, 0,
-                    fmt::format("Exceeded allowed attempts {} in interval {} and mode is \"fail\"", rules.attempts,
-                                format_duration(rules.interval_ns))};
+                    fmt::format("Exceeded allowed attempts {} in interval {} and mode is \"fail\"",
+                                rules.attempts, format_duration(rules.interval_ns))};
         }
         const int64_t window_end = window.start_ns + rules.interval_ns;
         return {RestartVerdict::Restart, window_end > now_ns ? window_end - now_ns : 0,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether an ended task starts again, when, and the words for it. Pure: time and randomness come with the call.
-// Used by task_machine only.
+// Whether an ended task starts again, when, and the words for it. Pure: time and randomness come with the
+// call. Used by task_machine only.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -24,9 +24,9 @@ struct RestartWindow {
 };
 
 enum class EndKind {
-    Success,         // exit code 0, no signal, no error
-    Failure,         // any other exit, or an error that may be retried
-    Unrecoverable,   // must not be retried
+    Success,        // exit code 0, no signal, no error
+    Failure,        // any other exit, or an error that may be retried
+    Unrecoverable,  // must not be retried
 };
 
 enum class RestartVerdict { Restart, Fail, Done };

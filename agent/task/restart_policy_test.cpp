@@ -8,8 +8,12 @@
 namespace drover::agent {
 namespace {
 
-RestartRules service() { return {2, 30 * kMinute, 15 * kSecond, RestartMode::Fail, true}; }
-RestartRules batch() { return {3, 24 * kHour, 15 * kSecond, RestartMode::Fail, false}; }
+RestartRules service() {
+    return {2, 30 * kMinute, 15 * kSecond, RestartMode::Fail, true};
+}
+RestartRules batch() {
+    return {3, 24 * kHour, 15 * kSecond, RestartMode::Fail, false};
+}
 
 TEST(RestartPolicy, FailsAfterTheAllowedAttemptsInTheInterval) {
     RestartWindow window{kSecond, 0};
@@ -43,17 +47,21 @@ TEST(RestartPolicy, DelayModeWaitsForTheEndOfTheInterval) {
 
 TEST(RestartPolicy, SuccessEndsBatchAndRestartsService) {
     RestartWindow window{kSecond, 0};
-    EXPECT_EQ(decide_restart(batch(), window, EndKind::Success, true, 2 * kSecond, 0).verdict, RestartVerdict::Done);
+    EXPECT_EQ(decide_restart(batch(), window, EndKind::Success, true, 2 * kSecond, 0).verdict,
+              RestartVerdict::Done);
     window = {kSecond, 0};
-    EXPECT_EQ(decide_restart(service(), window, EndKind::Success, true, 2 * kSecond, 0).verdict, RestartVerdict::Restart);
+    EXPECT_EQ(decide_restart(service(), window, EndKind::Success, true, 2 * kSecond, 0).verdict,
+              RestartVerdict::Restart);
 }
 
 TEST(RestartPolicy, NoAttemptsFailsAtOnceUnlessItIsDone) {
     auto rules = batch();
     rules.attempts = 0;
     RestartWindow window{kSecond, 0};
-    EXPECT_EQ(decide_restart(rules, window, EndKind::Failure, true, kSecond, 0).reason, "Policy allows no restarts");
-    EXPECT_EQ(decide_restart(rules, window, EndKind::Success, true, kSecond, 0).verdict, RestartVerdict::Done);
+    EXPECT_EQ(decide_restart(rules, window, EndKind::Failure, true, kSecond, 0).reason,
+              "Policy allows no restarts");
+    EXPECT_EQ(decide_restart(rules, window, EndKind::Success, true, kSecond, 0).verdict,
+              RestartVerdict::Done);
 }
 
 TEST(RestartPolicy, UnrecoverableNeverRestarts) {

@@ -50,7 +50,8 @@ bool TaskMachine::holds_instance() const {
     }
 }
 
-// ---- starting --------------------------------------------------------------------------------------------------------
+// ---- starting
+// --------------------------------------------------------------------------------------------------------
 
 void TaskMachine::on(const task_event::GateOpened&) {
     if (record_.phase() != client::WAITING) return;
@@ -73,7 +74,8 @@ void TaskMachine::on(const task_event::SetupDone&) {
     if (record_.phase() != client::SETUP) return;
     setup_running_ = false;
     if (record_.kill()) return die();
-    record_.set_task_id(fmt::format("{}/{}/{:08x}", spec_.alloc_id, spec_.name, static_cast<uint32_t>(tick_.random)));
+    record_.set_task_id(
+        fmt::format("{}/{}/{:08x}", spec_.alloc_id, spec_.name, static_cast<uint32_t>(tick_.random)));
     enter(client::STARTING);
     if (record_.window_start_ns() == 0) record_.set_window_start_ns(tick_.now_ns);
     persist();
@@ -100,7 +102,8 @@ void TaskMachine::on(const task_event::Started& started) {
     link_ = Link::Attached;
     show_state(kRunning);
     show(events::started(tick_.now_ns));
-    // The exit is awaited before the handle is on disk: if the agent dies here, the stored task id leads back to it.
+    // The exit is awaited before the handle is on disk: if the agent dies here, the stored task id leads back
+    // to it.
     actions_.emplace_back(task_action::Report{});
     actions_.emplace_back(task_action::WaitTask{record_.task_id()});
     persist();
@@ -121,7 +124,8 @@ void TaskMachine::on(const task_event::StartUnknown&) {
     actions_.emplace_back(task_action::RecoverTask{record_.task_id()});
 }
 
-// ---- finding it again ------------------------------------------------------------------------------------------------
+// ---- finding it again
+// ------------------------------------------------------------------------------------------------
 
 void TaskMachine::on(const task_event::Restarted&) {
     switch (record_.phase()) {
@@ -147,7 +151,8 @@ void TaskMachine::on(const task_event::Restarted&) {
             }
             break;
         case client::DELAY:
-            actions_.emplace_back(task_action::ArmTimer{std::max<int64_t>(0, record_.resume_at_ns() - tick_.now_ns)});
+            actions_.emplace_back(
+                task_action::ArmTimer{std::max<int64_t>(0, record_.resume_at_ns() - tick_.now_ns)});
             break;
         default:
             break;
@@ -168,8 +173,10 @@ void TaskMachine::on(const task_event::Recovered&) {
     actions_.emplace_back(task_action::WaitTask{record_.task_id()});
     actions_.emplace_back(task_action::Report{});
     if (record_.phase() == client::STOPPING) {
-        if (record_.stop_delayed()) send_stop();
-        else begin_stop();
+        if (record_.stop_delayed())
+            send_stop();
+        else
+            begin_stop();
     } else if (record_.kill() || record_.restart_requested()) {
         begin_stop();
     }
@@ -217,7 +224,8 @@ void TaskMachine::on(const task_event::ServerContact&) {
     if (record_.phase() == client::LOST) decide();
 }
 
-// ---- ending ----------------------------------------------------------------------------------------------------------
+// ---- ending
+// ----------------------------------------------------------------------------------------------------------
 
 void TaskMachine::on(const task_event::Exited& exited) {
     if (record_.phase() != client::RUNNING && record_.phase() != client::STOPPING) return;
@@ -261,8 +269,11 @@ void TaskMachine::decide() {
         return;
     }
     const auto& exit = record_.exit();
-    const bool success = !record_.start_failed() && exit.exit_code() == 0 && exit.signal() == 0 && exit.error().empty();
-    const EndKind end = record_.unrecoverable() ? EndKind::Unrecoverable : success ? EndKind::Success : EndKind::Failure;
+    const bool success =
+        !record_.start_failed() && exit.exit_code() == 0 && exit.signal() == 0 && exit.error().empty();
+    const EndKind end = record_.unrecoverable() ? EndKind::Unrecoverable
+                        : success               ? EndKind::Success
+                                                : EndKind::Failure;
     RestartWindow window{record_.window_start_ns(), record_.window_count()};
     const auto decision =
         decide_restart(spec_.restart, window, end, !record_.start_failed(), tick_.now_ns, tick_.random);
@@ -287,7 +298,8 @@ void TaskMachine::decide() {
 }
 
 void TaskMachine::die() {
-    if (record_.kill() && record_.phase() != client::DEAD) show(events::killed(tick_.now_ns, record_.last_error()));
+    if (record_.kill() && record_.phase() != client::DEAD)
+        show(events::killed(tick_.now_ns, record_.last_error()));
     enter(client::DEAD);
     link_ = Link::None;
     show_state(kDead);
@@ -295,7 +307,8 @@ void TaskMachine::die() {
     actions_.emplace_back(task_action::Report{});
 }
 
-// ---- asked for -------------------------------------------------------------------------------------------------------
+// ---- asked for
+// -------------------------------------------------------------------------------------------------------
 
 void TaskMachine::on(const task_event::Kill& kill) {
     if (record_.phase() == client::DEAD || record_.kill()) return;
@@ -361,8 +374,9 @@ void TaskMachine::begin_stop() {
     const bool delay = spec_.shutdown_delay_ns > 0;
     record_.set_stop_delayed(!delay || record_.no_shutdown_delay());
     if (delay && first) {
-        show(record_.no_shutdown_delay() ? events::skipping_shutdown_delay(tick_.now_ns, spec_.shutdown_delay_ns)
-                                         : events::waiting_shutdown_delay(tick_.now_ns, spec_.shutdown_delay_ns));
+        show(record_.no_shutdown_delay()
+                 ? events::skipping_shutdown_delay(tick_.now_ns, spec_.shutdown_delay_ns)
+                 : events::waiting_shutdown_delay(tick_.now_ns, spec_.shutdown_delay_ns));
     }
     persist();
     actions_.emplace_back(task_action::Report{});
@@ -422,9 +436,12 @@ void TaskMachine::on(const task_event::Abort& abort) {
     die();
 }
 
-// ---- helpers ---------------------------------------------------------------------------------------------------------
+// ---- helpers
+// ---------------------------------------------------------------------------------------------------------
 
-void TaskMachine::show(model::TaskEvent event) { events::append(*record_.mutable_state(), std::move(event)); }
+void TaskMachine::show(model::TaskEvent event) {
+    events::append(*record_.mutable_state(), std::move(event));
+}
 
 void TaskMachine::show_state(std::string_view state) {
     auto& shown = *record_.mutable_state();

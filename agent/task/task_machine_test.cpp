@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: every path of the task's life, with the actions in their order, also when the agent is replaced at each step.
-// Method: a text form of the actions; "restart" loads the last persisted record into a new machine.
+// Goal: every path of the task's life, with the actions in their order, also when the agent is replaced at
+// each step. Method: a text form of the actions; "restart" loads the last persisted record into a new
+// machine.
 #include "agent/task/task_machine.h"
 
 #include <gtest/gtest.h>
@@ -28,7 +29,9 @@ std::string text_of(const TaskAction& action) {
         }
         std::string operator()(const task_action::Destroy&) { return "destroy"; }
         std::string operator()(const task_action::AwaitDriver&) { return "await-driver"; }
-        std::string operator()(const task_action::ArmTimer& a) { return "timer " + format_duration(a.delay_ns); }
+        std::string operator()(const task_action::ArmTimer& a) {
+            return "timer " + format_duration(a.delay_ns);
+        }
         std::string operator()(const task_action::SendSignal& a) { return "signal " + a.signal; }
     };
     return std::visit(Visitor{}, action);
@@ -95,7 +98,8 @@ TEST(TaskMachine, StoresTheIntentBeforeTheStartAndTheHandleAfterIt) {
     EXPECT_EQ(life.stored.task_id(), "a1/web/abcdef01");
     EXPECT_EQ(life.step(Started{}), "report, wait, persist RUNNING");
     EXPECT_EQ(life.record().state().state(), "running");
-    EXPECT_EQ(life.messages(), (std::vector<std::string>{"Task received by client", "Building Task Directory", "Task started by client"}));
+    EXPECT_EQ(life.messages(), (std::vector<std::string>{"Task received by client", "Building Task Directory",
+                                                         "Task started by client"}));
 }
 
 TEST(TaskMachine, ServiceRestartsAfterAnExitWithinThePolicyAndThenFails) {
@@ -144,7 +148,8 @@ TEST(TaskMachine, KillDuringTheStartEndsItAsSoonAsItRuns) {
     life.step(GateOpened{});
     life.step(SetupDone{});
     EXPECT_EQ(life.step(Kill{}), "persist STARTING, report");
-    EXPECT_EQ(life.step(Started{}), "report, wait, persist RUNNING, persist STOPPING, report, stop SIGINT 5s");
+    EXPECT_EQ(life.step(Started{}),
+              "report, wait, persist RUNNING, persist STOPPING, report, stop SIGINT 5s");
 }
 
 TEST(TaskMachine, KillBeforeTheStartNeverStarts) {
@@ -301,7 +306,8 @@ TEST(TaskMachine, WhatNobodyKnowsAfterARebootWaitsForAServerThenFollowsThePolicy
 TEST(TaskMachine, AnOperatorsRestartIsImmediateAndCountsNotAsAFailure) {
     Life life;
     life.run();
-    EXPECT_EQ(life.step(Restart{"User requested running tasks to restart", false}), "persist STOPPING, report, stop SIGINT 5s");
+    EXPECT_EQ(life.step(Restart{"User requested running tasks to restart", false}),
+              "persist STOPPING, report, stop SIGINT 5s");
     life.step(exited(130));
     EXPECT_EQ(life.step(Destroyed{}), "setup, persist SETUP, report");
     EXPECT_EQ(life.last(), "Task restarting in 0s");
@@ -325,8 +331,8 @@ TEST(TaskMachine, KeepsTenEventsAndTheNewest) {
     EXPECT_EQ(life.last(), "m19");
 }
 
-// Whatever arrives in whatever state, the machine must stay consistent: dead stays dead without an operator, and no
-// start happens without a stored intent before it.
+// Whatever arrives in whatever state, the machine must stay consistent: dead stays dead without an operator,
+// and no start happens without a stored intent before it.
 TEST(TaskMachine, RandomEventsNeverStartWithoutIntent) {
     uint64_t seed = 42;
     const auto next = [&seed] {
@@ -338,23 +344,57 @@ TEST(TaskMachine, RandomEventsNeverStartWithoutIntent) {
         for (int i = 0; i < 60; ++i) {
             TaskInput input;
             switch (next() % 17) {
-                case 0: input = GateOpened{}; break;
-                case 1: input = SetupDone{}; break;
-                case 2: input = SetupFailed{events::setup_failure(life.now, "x"), Retry::Yes}; break;
-                case 3: input = Started{}; break;
-                case 4: input = StartFailed{"x", next() % 2 == 0 ? Retry::Yes : Retry::No}; break;
-                case 5: input = StartUnknown{}; break;
-                case 6: input = Recovered{}; break;
-                case 7: input = RecoverFailed{"x"}; break;
-                case 8: input = DriverLost{}; break;
-                case 9: input = DriverReady{}; break;
-                case 10: input = exited(static_cast<int>(next() % 3)); break;
-                case 11: input = Destroyed{}; break;
-                case 12: input = TimerFired{}; break;
-                case 13: input = StopFailed{"x"}; break;
-                case 14: input = next() % 8 == 0 ? TaskInput(Kill{}) : TaskInput(DriverReady{}); break;
-                case 15: input = ServerContact{}; break;
-                default: life.restart(); continue;
+                case 0:
+                    input = GateOpened{};
+                    break;
+                case 1:
+                    input = SetupDone{};
+                    break;
+                case 2:
+                    input = SetupFailed{events::setup_failure(life.now, "x"), Retry::Yes};
+                    break;
+                case 3:
+                    input = Started{};
+                    break;
+                case 4:
+                    input = StartFailed{"x", next() % 2 == 0 ? Retry::Yes : Retry::No};
+                    break;
+                case 5:
+                    input = StartUnknown{};
+                    break;
+                case 6:
+                    input = Recovered{};
+                    break;
+                case 7:
+                    input = RecoverFailed{"x"};
+                    break;
+                case 8:
+                    input = DriverLost{};
+                    break;
+                case 9:
+                    input = DriverReady{};
+                    break;
+                case 10:
+                    input = exited(static_cast<int>(next() % 3));
+                    break;
+                case 11:
+                    input = Destroyed{};
+                    break;
+                case 12:
+                    input = TimerFired{};
+                    break;
+                case 13:
+                    input = StopFailed{"x"};
+                    break;
+                case 14:
+                    input = next() % 8 == 0 ? TaskInput(Kill{}) : TaskInput(DriverReady{});
+                    break;
+                case 15:
+                    input = ServerContact{};
+                    break;
+                default:
+                    life.restart();
+                    continue;
             }
             const auto text = life.step(input);
             const auto start = text.find("start");

@@ -19,14 +19,13 @@ namespace drover::agent {
 namespace {
 
 constexpr const char* kComponent = "client.alloc_runner.task_runner";
-constexpr int64_t kLogFlushNs = 2 * kSecond;     // for each output, after the exit
+constexpr int64_t kLogFlushNs = 2 * kSecond;  // for each output, after the exit
 constexpr int64_t kReconnectPauseNs = 100 * kMillisecond;
-constexpr int64_t kStatsIntervalNs = kSecond;
-constexpr int64_t kStatsKeepNs = 30 * kSecond;   // the stream closes so long after the last question
 
 TaskMachine::Tick tick() {
     uint64_t random = 0;
-    if (::getrandom(&random, sizeof random, 0) != static_cast<ssize_t>(sizeof random)) random = static_cast<uint64_t>(mono_now());
+    if (::getrandom(&random, sizeof random, 0) != static_cast<ssize_t>(sizeof random))
+        random = static_cast<uint64_t>(mono_now());
     return {unix_now(), random};
 }
 
@@ -41,19 +40,13 @@ client::ExitResult to_record(const sdk::ExitResult& exit) {
 
 }  // namespace
 
-template <class F>
-auto TaskRunner::on_strand(F&& f) {
-    return [weak = weak_from_this(), strand = strand_, f = std::forward<F>(f)](auto&&... args) mutable {
-        boost::asio::post(strand, [weak, f, ... values = std::forward<decltype(args)>(args)]() mutable {
-            auto self = weak.lock();
-            if (self && !self->detached_) f(*self, std::move(values)...);
-        });
-    };
-}
-
 TaskRunner::TaskRunner(RunnerContext& context, Strand strand, std::shared_ptr<const model::Allocation> alloc,
                        std::string name, std::function<void()> changed)
-    : context_(context), strand_(strand), name_(std::move(name)), changed_(std::move(changed)), timer_(strand),
+    : context_(context),
+      strand_(strand),
+      name_(std::move(name)),
+      changed_(std::move(changed)),
+      timer_(strand),
       retry_timer_(strand) {
     use(std::move(alloc));
 }
@@ -76,7 +69,8 @@ void TaskRunner::begin_fresh() {
 void TaskRunner::begin_loaded(client::TaskRecord record) {
     machine_ = std::make_unique<TaskMachine>(TaskMachine::loaded(
         make_task_spec(*alloc_, *group_, *task_, context_.kill_timeout_ns_max), std::move(record)));
-    for (const auto& event : machine_->record().state().events()) logged_until_ns_ = std::max(logged_until_ns_, event.time());
+    for (const auto& event : machine_->record().state().events())
+        logged_until_ns_ = std::max(logged_until_ns_, event.time());
     input(task_event::Restarted{});
 }
 
@@ -103,8 +97,12 @@ void TaskRunner::log_events() {
     for (const auto& event : machine_->record().state().events()) {
         if (event.time() <= before) continue;
         logged_until_ns_ = std::max(logged_until_ns_, event.time());
-        log::info(kComponent, "Task event", {{"alloc_id", alloc_->id()}, {"task", name_}, {"type", event.type()},
-                                             {"msg", event.display_message()}, {"failed", event.fails_task()}});
+        log::info(kComponent, "Task event",
+                  {{"alloc_id", alloc_->id()},
+                   {"task", name_},
+                   {"type", event.type()},
+                   {"msg", event.display_message()},
+                   {"failed", event.fails_task()}});
     }
 }
 
@@ -139,26 +137,39 @@ void TaskRunner::perform(const task_action::Persist& action) {
     if (phase == client::RUNNING) failpoint("after_start");
     if (phase == client::EXITED) failpoint("after_exit");
     context_.store.put_task(alloc_->id(), name_, *action.record, on_strand([phase](TaskRunner& self) {
-        if (phase == client::STARTING) failpoint("after_intent");
-        if (phase == client::RUNNING) failpoint("after_handle");
-        if (phase == client::EXITED) failpoint("exit_stored");
-        self.storing_ = false;
-        self.pump();
-    }));
+                                if (phase == client::STARTING) failpoint("after_intent");
+                                if (phase == client::RUNNING) failpoint("after_handle");
+                                if (phase == client::EXITED) failpoint("exit_stored");
+                                self.storing_ = false;
+                                self.pump();
+                            }));
 }
 
-void TaskRunner::perform(const task_action::Report&) { changed_(); }
+void TaskRunner::perform(const task_action::Report&) {
+    changed_();
+}
 
-// ---- before the start ------------------------------------------------------------------------------------------------
+// ---- before the start
+// ------------------------------------------------------------------------------------------------
 
-Result<std::shared_ptr<Driver>> TaskRunner::driver() { return context_.driver(task_->driver()); }
+Result<std::shared_ptr<Driver>> TaskRunner::driver() {
+    return context_.driver(task_->driver());
+}
 
 TaskContext TaskRunner::make_context(sdk::Capabilities capabilities) const {
-    return TaskContext{.alloc = alloc_, .group = group_, .task = task_, .node = context_.node(),
-                       .capabilities = std::move(capabilities), .dir = AllocDir(context_.alloc_root, alloc_->id()),
-                       .region = context_.region, .cgroup_parent = context_.cgroup_parent,
+    return TaskContext{.alloc = alloc_,
+                       .group = group_,
+                       .task = task_,
+                       .node = context_.node(),
+                       .capabilities = std::move(capabilities),
+                       .dir = AllocDir(context_.alloc_root, alloc_->id()),
+                       .region = context_.region,
+                       .cgroup_parent = context_.cgroup_parent,
                        .fifo_dir = fmt::format("{}/{}", context_.fifo_root, alloc_->id()),
-                       .client_options = &context_.client_options, .logd = context_.logd, .env = {}, .config = {}};
+                       .client_options = &context_.client_options,
+                       .logd = context_.logd,
+                       .env = {},
+                       .config = {}};
 }
 
 void TaskRunner::setup_failed(model::TaskEvent event, Retry retry) {
@@ -191,15 +202,19 @@ void TaskRunner::run_hooks(sdk::Capabilities capabilities) {
     auto done = on_strand([context](TaskRunner& self, const Hook* failed, Status status) {
         if (failed == nullptr) return self.decode_config(context);
         const auto message = status.error().message();
-        self.setup_failed(failed->failure == HookFailure::Validation ? events::failed_validation(unix_now(), message)
-                                                                     : events::setup_failure(unix_now(), message),
+        self.setup_failed(failed->failure == HookFailure::Validation
+                              ? events::failed_validation(unix_now(), message)
+                              : events::setup_failure(unix_now(), message),
                           status.error().retry());
     });
     boost::asio::post(context_.pool, [context, done]() mutable {
         for (const auto& hook : task_hooks()) {
             auto status = hook.run(*context);
             if (!status) {
-                return done(&hook, Status(Error(status.error()).context(fmt::format("failed to setup task: {}", hook.name))));
+                return done(
+                    &hook,
+                    Status(
+                        Error(status.error()).context(fmt::format("failed to setup task: {}", hook.name))));
             }
         }
         done(static_cast<const Hook*>(nullptr), Status());
@@ -210,20 +225,23 @@ void TaskRunner::decode_config(std::shared_ptr<TaskContext> context) {
     auto found = driver();
     if (!found) return setup_failed(events::driver_failure(unix_now(), found.error().message()), Retry::No);
     auto config = std::shared_ptr<const model::MapValue>(alloc_, &task_->config());
-    (*found)->decode_config(config, hcl_variables(context->env),
-                            on_strand([context](TaskRunner& self, Result<std::string> result) {
-        if (!result) {
-            const auto& error = result.error();
-            if (plugin_lost(error)) return self.setup_failed(events::driver_failure(unix_now(), error.message()), Retry::Yes);
-            return self.setup_failed(events::failed_validation(unix_now(), error.message()), Retry::No);
-        }
-        self.config_ = std::move(context->config);
-        self.config_.msgpack_driver_config = std::move(*result);
-        self.input(task_event::SetupDone{});
-    }));
+    (*found)->decode_config(
+        config, hcl_variables(context->env),
+        on_strand([context](TaskRunner& self, Result<std::string> result) {
+            if (!result) {
+                const auto& error = result.error();
+                if (plugin_lost(error))
+                    return self.setup_failed(events::driver_failure(unix_now(), error.message()), Retry::Yes);
+                return self.setup_failed(events::failed_validation(unix_now(), error.message()), Retry::No);
+            }
+            self.config_ = std::move(context->config);
+            self.config_.msgpack_driver_config = std::move(*result);
+            self.input(task_event::SetupDone{});
+        }));
 }
 
-// ---- driver calls ----------------------------------------------------------------------------------------------------
+// ---- driver calls
+// ----------------------------------------------------------------------------------------------------
 
 void TaskRunner::perform(const task_action::StartTask& action) {
     auto found = driver();
@@ -231,34 +249,38 @@ void TaskRunner::perform(const task_action::StartTask& action) {
     config_.id = action.task_id;
     connect_tries_ = 0;
     (*found)->start_task(config_, on_strand([](TaskRunner& self, Result<sdk::StartedTask> result) {
-        if (!result) {
-            const auto& error = result.error();
-            if (outcome_unknown(error)) return self.input(task_event::StartUnknown{});
-            return self.input(task_event::StartFailed{error.message(), plugin_down(error) ? Retry::Yes : error.retry()});
-        }
-        task_event::Started started;
-        started.handle.set_driver(self.task_->driver());
-        started.handle.set_version(result->handle.version);
-        started.handle.set_driver_state(result->handle.driver_state);
-        if (result->network) {
-            started.network.mutable_port_map()->insert(result->network->port_map.begin(), result->network->port_map.end());
-            started.network.set_addr(result->network->address);
-            started.network.set_auto_advertise(result->network->auto_advertise);
-        }
-        self.input(started);
-    }));
+                             if (!result) {
+                                 const auto& error = result.error();
+                                 if (outcome_unknown(error)) return self.input(task_event::StartUnknown{});
+                                 return self.input(task_event::StartFailed{
+                                     error.message(), plugin_down(error) ? Retry::Yes : error.retry()});
+                             }
+                             task_event::Started started;
+                             started.handle.set_driver(self.task_->driver());
+                             started.handle.set_version(result->handle.version);
+                             started.handle.set_driver_state(result->handle.driver_state);
+                             if (result->network) {
+                                 started.network.mutable_port_map()->insert(result->network->port_map.begin(),
+                                                                            result->network->port_map.end());
+                                 started.network.set_addr(result->network->address);
+                                 started.network.set_auto_advertise(result->network->auto_advertise);
+                             }
+                             self.input(started);
+                         }));
     failpoint("start_sent");
 }
 
 void TaskRunner::perform(const task_action::RecoverTask& action) {
     auto found = driver();
     if (!found) return input(task_event::RecoverFailed{found.error().message()});
-    (*found)->capabilities(on_strand([task_id = action.task_id](TaskRunner& self, Result<sdk::Capabilities> result) {
-        self.recover_with(task_id, std::move(result));
-    }));
+    (*found)->capabilities(
+        on_strand([task_id = action.task_id](TaskRunner& self, Result<sdk::Capabilities> result) {
+            self.recover_with(task_id, std::move(result));
+        }));
 }
 
-// The config is made anew; what belongs to the driver is in driver_state, empty when the agent died before it had it.
+// The config is made anew; what belongs to the driver is in driver_state, empty when the agent died before it
+// had it.
 void TaskRunner::recover_with(const std::string& task_id, Result<sdk::Capabilities> capabilities) {
     if (!capabilities) return input(task_event::DriverLost{});
     auto found = driver();
@@ -266,7 +288,8 @@ void TaskRunner::recover_with(const std::string& task_id, Result<sdk::Capabiliti
     auto context = make_context(std::move(*capabilities));
     for (const auto& hook : task_hooks()) {
         if (!hook.again_to_recover) continue;
-        if (auto status = hook.run(context); !status) log::debug(kComponent, "config of a running task", {{"error", status.error().message()}});
+        if (auto status = hook.run(context); !status)
+            log::debug(kComponent, "config of a running task", {{"error", status.error().message()}});
     }
     const auto& record = machine_->record();
     sdk::TaskHandle handle;
@@ -276,39 +299,46 @@ void TaskRunner::recover_with(const std::string& task_id, Result<sdk::Capabiliti
     handle.state = sdk::TaskState::Running;
     handle.driver_state = record.handle().driver_state();
     (*found)->recover_task(std::move(handle), on_strand([](TaskRunner& self, Result<void> result) {
-        if (result) {
-            self.connect_tries_ = 0;
-            return self.input(task_event::Recovered{});
-        }
-        if (plugin_lost(result.error())) return self.input(task_event::DriverLost{});
-        const std::string why = self.context_.rebooted ? "the machine was restarted: " : "";
-        self.input(task_event::RecoverFailed{why + result.error().message()});
-    }));
+                               if (result) {
+                                   self.connect_tries_ = 0;
+                                   return self.input(task_event::Recovered{});
+                               }
+                               if (plugin_lost(result.error())) return self.input(task_event::DriverLost{});
+                               const std::string why =
+                                   self.context_.rebooted ? "the machine was restarted: " : "";
+                               self.input(task_event::RecoverFailed{why + result.error().message()});
+                           }));
 }
 
 void TaskRunner::perform(const task_action::WaitTask& action) {
     auto found = driver();
     if (!found) return;
-    wait_ = (*found)->wait_task(action.task_id, on_strand([task_id = action.task_id](TaskRunner& self, Result<sdk::ExitResult> result) {
-        if (self.machine_->record().task_id() != task_id) return;
-        if (!result && plugin_lost(result.error())) return self.input(task_event::DriverLost{});
-        task_event::Exited exited;
-        if (result) exited.exit = to_record(*result);
-        else exited.exit.set_error(result.error().message());
-        self.stats_.reset();
-        self.input(exited);
-    }));
+    wait_ = (*found)->wait_task(
+        action.task_id,
+        on_strand([task_id = action.task_id](TaskRunner& self, Result<sdk::ExitResult> result) {
+            if (self.machine_->record().task_id() != task_id) return;
+            if (!result && plugin_lost(result.error())) return self.input(task_event::DriverLost{});
+            task_event::Exited exited;
+            if (result)
+                exited.exit = to_record(*result);
+            else
+                exited.exit.set_error(result.error().message());
+            self.stats_.reset();
+            self.input(exited);
+        }));
 }
 
 void TaskRunner::perform(const task_action::StopTask& action) {
     auto found = driver();
     if (!found) return input(task_event::StopFailed{found.error().message()});
-    (*found)->stop_task(action.task_id, action.timeout_ns, action.signal,
-                        on_strand([task_id = action.task_id](TaskRunner& self, Result<void> result) {
-        if (self.machine_->record().task_id() != task_id || result || plugin_lost(result.error())) return;
-        log::warn(kComponent, "failed to stop task", {{"task_id", task_id}, {"error", result.error().message()}});
-        self.input(task_event::StopFailed{result.error().message()});
-    }));
+    (*found)->stop_task(
+        action.task_id, action.timeout_ns, action.signal,
+        on_strand([task_id = action.task_id](TaskRunner& self, Result<void> result) {
+            if (self.machine_->record().task_id() != task_id || result || plugin_lost(result.error())) return;
+            log::warn(kComponent, "failed to stop task",
+                      {{"task_id", task_id}, {"error", result.error().message()}});
+            self.input(task_event::StopFailed{result.error().message()});
+        }));
     failpoint("stop_sent");
 }
 
@@ -332,12 +362,14 @@ void TaskRunner::signal(const std::string& signal, std::function<void(Status)> d
     input(task_event::Signal{signal, ""});
 }
 
-// ---- after the exit --------------------------------------------------------------------------------------------------
+// ---- after the exit
+// --------------------------------------------------------------------------------------------------
 
 void TaskRunner::perform(const task_action::Destroy& action) {
     wait_.reset();
     if (context_.logd == nullptr || task_->log_config().disabled()) return destroy_in_driver(action.task_id);
-    // The last lines are in the pipe when the exit is known; they are in the file before anyone hears of the end.
+    // The last lines are in the pipe when the exit is known; they are in the file before anyone hears of the
+    // end.
     auto next = on_strand([task_id = action.task_id](TaskRunner& self, bool drained) {
         failpoint("logs_flushed");
         self.logs_drained_ = drained;
@@ -350,14 +382,15 @@ void TaskRunner::perform(const task_action::Destroy& action) {
             auto flushed = logd->flush(fmt::format("{}/{}", id, which), kLogFlushNs);
             if (flushed) continue;
             drained = false;
-            log::warn(kComponent, "log not drained yet", {{"stream", id}, {"error", flushed.error().message()}});
+            log::warn(kComponent, "log not drained yet",
+                      {{"stream", id}, {"error", flushed.error().message()}});
         }
         next(drained);
     });
 }
 
-// A dead task needs no FIFOs any more. If they are not empty (full disk), or the agent dies here, they go with the
-// allocation.
+// A dead task needs no FIFOs any more. If they are not empty (full disk), or the agent dies here, they go
+// with the allocation.
 void TaskRunner::release_logs() {
     if (!logs_drained_ || context_.logd == nullptr) return;
     logs_releasing_ = true;
@@ -366,11 +399,15 @@ void TaskRunner::release_logs() {
         if (std::exchange(self.setup_waits_, false)) self.perform(task_action::RunSetup{});
     });
     boost::asio::post(context_.pool, [logd = context_.logd, id = fmt::format("{}/{}", alloc_->id(), name_),
-                                      fifo = fmt::format("{}/{}/{}", context_.fifo_root, alloc_->id(), name_), done]() mutable {
+                                      fifo = fmt::format("{}/{}/{}", context_.fifo_root, alloc_->id(), name_),
+                                      done]() mutable {
         for (const char* which : {"stdout", "stderr"}) {
             auto removed = logd->remove(fmt::format("{}/{}", id, which));
-            if (removed) ::unlink(fmt::format("{}.{}", fifo, which).c_str());
-            else log::warn(kComponent, "log stream not removed", {{"stream", id}, {"error", removed.error().message()}});
+            if (removed)
+                ::unlink(fmt::format("{}.{}", fifo, which).c_str());
+            else
+                log::warn(kComponent, "log stream not removed",
+                          {{"stream", id}, {"error", removed.error().message()}});
         }
         done();
     });
@@ -379,19 +416,22 @@ void TaskRunner::release_logs() {
 void TaskRunner::destroy_in_driver(const std::string& task_id) {
     auto found = driver();
     if (!found) return input(task_event::Destroyed{});  // the driver is not there any more at all
-    (*found)->destroy_task(task_id, Driver::Destroy::Force, on_strand([task_id](TaskRunner& self, Result<void> result) {
-        if (!result && plugin_lost(result.error())) {
-            return self.when_connected([&self, task_id] { self.destroy_in_driver(task_id); });
-        }
-        if (!result && result.error().code() != Code::NotFound) {
-            log::warn(kComponent, "driver could not destroy task", {{"task_id", task_id}, {"error", result.error().message()}});
-        }
-        failpoint("after_destroy");
-        self.input(task_event::Destroyed{});
-    }));
+    (*found)->destroy_task(
+        task_id, Driver::Destroy::Force, on_strand([task_id](TaskRunner& self, Result<void> result) {
+            if (!result && plugin_lost(result.error())) {
+                return self.when_connected([&self, task_id] { self.destroy_in_driver(task_id); });
+            }
+            if (!result && result.error().code() != Code::NotFound) {
+                log::warn(kComponent, "driver could not destroy task",
+                          {{"task_id", task_id}, {"error", result.error().message()}});
+            }
+            failpoint("after_destroy");
+            self.input(task_event::Destroyed{});
+        }));
 }
 
-// ---- waiting ---------------------------------------------------------------------------------------------------------
+// ---- waiting
+// ---------------------------------------------------------------------------------------------------------
 
 void TaskRunner::perform(const task_action::AwaitDriver&) {
     wait_.reset();
@@ -402,23 +442,24 @@ void TaskRunner::perform(const task_action::AwaitDriver&) {
 void TaskRunner::when_connected(std::function<void()> then) {
     const int64_t pause = connect_tries_++ == 0 ? 0 : kReconnectPauseNs;
     retry_timer_.expires_after(std::chrono::nanoseconds(pause));
-    retry_timer_.async_wait([weak = weak_from_this(), then = std::move(then)](const boost::system::error_code& ec) mutable {
-        auto self = weak.lock();
-        if (ec || !self || self->detached_) return;
-        auto found = self->driver();
-        if (!found) {
-            log::error(kComponent, "driver is gone", {{"error", found.error().message()}});
-            return;
-        }
-        const uint64_t serial = ++self->connected_serial_;
-        auto ready = self->on_strand([serial, then = std::move(then)](TaskRunner& runner) {
-            if (runner.connected_serial_ != serial) return;
-            ++runner.connected_serial_;
-            runner.connected_.reset();
-            then();
+    retry_timer_.async_wait(
+        [weak = weak_from_this(), then = std::move(then)](const boost::system::error_code& ec) mutable {
+            auto self = weak.lock();
+            if (ec || !self || self->detached_) return;
+            auto found = self->driver();
+            if (!found) {
+                log::error(kComponent, "driver is gone", {{"error", found.error().message()}});
+                return;
+            }
+            const uint64_t serial = ++self->connected_serial_;
+            auto ready = self->on_strand([serial, then = std::move(then)](TaskRunner& runner) {
+                if (runner.connected_serial_ != serial) return;
+                ++runner.connected_serial_;
+                runner.connected_.reset();
+                then();
+            });
+            self->connected_ = (*found)->on_connected([ready](uint64_t) mutable { ready(); });
         });
-        self->connected_ = (*found)->on_connected([ready](uint64_t) mutable { ready(); });
-    });
 }
 
 void TaskRunner::perform(const task_action::ArmTimer& action) {
@@ -429,40 +470,6 @@ void TaskRunner::perform(const task_action::ArmTimer& action) {
         if (ec || !self || self->detached_ || self->timer_serial_ != serial) return;
         self->input(task_event::TimerFired{});
     });
-}
-
-// ---- statistics ------------------------------------------------------------------------------------------------------
-
-void TaskRunner::stats(std::function<void(Result<sdk::TaskStats>)> done) {
-    if (machine_->record().phase() != client::RUNNING && machine_->record().phase() != client::STOPPING) {
-        return done(make_error(Code::NotFound, "task {:?} is not running", name_));
-    }
-    stats_wanted_at_ = mono_now();
-    if (stats_ && sample_) return done(*sample_);
-    stats_waiting_.push_back(std::move(done));
-    if (!stats_) open_stats();
-}
-
-void TaskRunner::open_stats() {
-    auto found = driver();
-    const auto answer_all = [](TaskRunner& self, const Result<sdk::TaskStats>& result) {
-        auto waiting = std::exchange(self.stats_waiting_, {});
-        for (auto& done : waiting) done(result);
-    };
-    if (!found) return answer_all(*this, found.error());
-    sample_.reset();
-    stats_ = (*found)->stream_stats(
-        machine_->record().task_id(), kStatsIntervalNs,
-        on_strand([answer_all](TaskRunner& self, sdk::TaskStats sample) {
-            self.sample_ = std::move(sample);
-            answer_all(self, *self.sample_);
-            if (mono_now() - self.stats_wanted_at_ > kStatsKeepNs) self.stats_.reset();
-        }),
-        on_strand([answer_all](TaskRunner& self, Result<void> result) {
-            self.stats_.reset();
-            self.sample_.reset();
-            answer_all(self, result ? make_error(Code::Unavailable, "the driver gives no statistics") : result.error());
-        }));
 }
 
 }  // namespace drover::agent

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// TaskRunner performs what the task machine decides: hooks, driver calls, storing, timers. It lives on its allocation's
-// strand; every public member must be called there. It decides nothing itself.
-// Crash: the machine's record is stored before and after each act; see task_machine.h for what a new agent does then.
+// TaskRunner performs what the task machine decides: hooks, driver calls, storing, timers. It lives on its
+// allocation's strand; every public member must be called there. It decides nothing itself. Crash: the
+// machine's record is stored before and after each act; see task_machine.h for what a new agent does then.
 #pragma once
 #include <deque>
 #include <functional>
@@ -23,14 +23,16 @@ using Strand = boost::asio::strand<boost::asio::io_context::executor_type>;
 
 class TaskRunner : public std::enable_shared_from_this<TaskRunner> {
  public:
-    // `changed` is called on the strand whenever the shown state has changed. `alloc` has its job and this task.
-    TaskRunner(RunnerContext& context, Strand strand, std::shared_ptr<const model::Allocation> alloc, std::string name,
-               std::function<void()> changed);
+    // `changed` is called on the strand whenever the shown state has changed. `alloc` has its job and this
+    // task.
+    TaskRunner(RunnerContext& context, Strand strand, std::shared_ptr<const model::Allocation> alloc,
+               std::string name, std::function<void()> changed);
     ~TaskRunner();
 
     void begin_fresh();
     void begin_loaded(client::TaskRecord record);
-    // A task directory was found that no record tells of (the state file was lost): ask the driver by that id.
+    // A task directory was found that no record tells of (the state file was lost): ask the driver by that
+    // id.
     void begin_adopted(const std::string& task_id);
 
     void input(const TaskInput& event);
@@ -38,7 +40,8 @@ class TaskRunner : public std::enable_shared_from_this<TaskRunner> {
 
     // `done` once the driver has answered; FailedPrecondition when it does not run.
     void signal(const std::string& signal, std::function<void(Status)> done);
-    // The newest sample of the driver; the first call opens the stream, which closes some time after the last one.
+    // The newest sample of the driver; the first call opens the stream, which closes some time after the last
+    // one.
     void stats(std::function<void(Result<sdk::TaskStats>)> done);
 
     // Ends open calls and timers; the task goes on. Nothing happens here any more.
@@ -67,7 +70,14 @@ class TaskRunner : public std::enable_shared_from_this<TaskRunner> {
 
     // Runs on the strand unless this runner is gone or detached meanwhile.
     template <class F>
-    auto on_strand(F&& f);
+    auto on_strand(F&& f) {
+        return [weak = weak_from_this(), strand = strand_, f = std::forward<F>(f)](auto&&... args) mutable {
+            boost::asio::post(strand, [weak, f, ... values = std::forward<decltype(args)>(args)]() mutable {
+                auto self = weak.lock();
+                if (self && !self->detached_) f(*self, std::move(values)...);
+            });
+        };
+    }
     Result<std::shared_ptr<Driver>> driver();
     TaskContext make_context(sdk::Capabilities capabilities) const;
     void run_hooks(sdk::Capabilities capabilities);
@@ -93,7 +103,7 @@ class TaskRunner : public std::enable_shared_from_this<TaskRunner> {
     bool storing_ = false;
     int64_t logged_until_ns_ = 0;  // events up to here are in the agent's log
     bool detached_ = false;
-    sdk::TaskConfig config_;  // of the next start, made by the hooks
+    sdk::TaskConfig config_;       // of the next start, made by the hooks
     bool logs_drained_ = false;    // after the last exit: nothing is left in the FIFOs
     bool logs_releasing_ = false;  // a start that comes meanwhile waits
     bool setup_waits_ = false;

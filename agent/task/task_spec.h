@@ -6,7 +6,7 @@
 namespace drover::agent {
 
 // `kill_timeout_ns_max` is the client's cap on kill_timeout.
-TaskSpec make_task_spec(const model::Allocation& alloc, const model::TaskGroup& group, const model::Task& task,
-                        int64_t kill_timeout_ns_max);
+TaskSpec make_task_spec(const model::Allocation& alloc, const model::TaskGroup& group,
+                        const model::Task& task, int64_t kill_timeout_ns_max);
 
 }  // namespace drover::agent

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes the payload of a dispatched job into the task's local directory. The directory is the task's: it is entered by
-// descriptor and no symlink is followed.
+// Writes the payload of a dispatched job into the task's local directory. The directory is the task's: it is
+// entered by descriptor and no symlink is followed.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,10 +23,15 @@ Status dispatch_payload_hook(TaskContext& context) {
     for (size_t i = 0; i < parts.size(); ++i) {
         const std::string& part = parts[i];
         if (part.empty() || part == ".") continue;
-        if (part == "..") return make_error(Code::PermissionDenied, "dispatch_payload: file {:?} leaves the task's local directory", file);
+        if (part == "..")
+            return make_error(Code::PermissionDenied,
+                              "dispatch_payload: file {:?} leaves the task's local directory", file);
         if (i + 1 == parts.size()) {
-            UniqueFd out(::openat(dir.get(), part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644));
-            if (!out) return Error::from_errno(fmt::format("dispatch_payload: open {:?} in the task's local directory", file));
+            UniqueFd out(::openat(dir.get(), part.c_str(),
+                                  O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644));
+            if (!out)
+                return Error::from_errno(
+                    fmt::format("dispatch_payload: open {:?} in the task's local directory", file));
             return write_all(out.get(), payload);
         }
         if (::mkdirat(dir.get(), part.c_str(), 0755) != 0 && errno != EEXIST) {

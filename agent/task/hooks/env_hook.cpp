@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The task's names, paths and environment. Paths are as the task sees them: the host's for a driver without isolation,
-// /alloc, /local, /secrets for one that gives the task a root of its own. The host's own environment is merged in
-// (except what the client option env.denylist names) unless the driver brings an image.
+// The task's names, paths and environment. Paths are as the task sees them: the host's for a driver without
+// isolation, /alloc, /local, /secrets for one that gives the task a root of its own. The host's own
+// environment is merged in (except what the client option env.denylist names) unless the driver brings an
+// image.
 #include <unistd.h>
 
 #include "agent/task/hooks/hook.h"
@@ -13,7 +14,8 @@ namespace drover::agent {
 namespace {
 
 constexpr const char* kDenied =
-    "CONSUL_TOKEN,CONSUL_HTTP_TOKEN,CONSUL_HTTP_TOKEN_FILE,NOMAD_TOKEN,VAULT_TOKEN,NOMAD_LICENSE,AWS_ACCESS_KEY_ID,"
+    "CONSUL_TOKEN,CONSUL_HTTP_TOKEN,CONSUL_HTTP_TOKEN_FILE,NOMAD_TOKEN,VAULT_TOKEN,NOMAD_LICENSE,AWS_ACCESS_"
+    "KEY_ID,"
     "AWS_SECRET_ACCESS_KEY,AWS_SESSION_TOKEN,GOOGLE_APPLICATION_CREDENTIALS";
 
 std::map<std::string, std::string> host_environment(const std::map<std::string, std::string>& options) {
@@ -40,11 +42,16 @@ Status env_hook(TaskContext& context) {
     const bool own_root = context.capabilities.fs_isolation == sdk::FsIsolation::Image ||
                           context.capabilities.fs_isolation == sdk::FsIsolation::Chroot;
     const std::string task_root = context.dir.task(task.name());
-    EnvInput input{.alloc = alloc, .group = *context.group, .task = task, .node = *context.node, .region = context.region,
+    EnvInput input{.alloc = alloc,
+                   .group = *context.group,
+                   .task = task,
+                   .node = *context.node,
+                   .region = context.region,
                    .alloc_dir = own_root ? "/alloc" : context.dir.shared(),
                    .task_dir = own_root ? "/local" : task_root + "/local",
                    .secrets_dir = own_root ? "/secrets" : task_root + "/secrets",
-                   .parent_cgroup = context.cgroup_parent, .host_env = {}};
+                   .parent_cgroup = context.cgroup_parent,
+                   .host_env = {}};
     if (context.capabilities.fs_isolation != sdk::FsIsolation::Image) {
         input.host_env = host_environment(*context.client_options);
     }

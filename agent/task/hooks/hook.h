@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is done before each start of a task, as a table of steps (order.cpp). A hook fills in the TaskConfig or prepares
-// the disk; it runs on the blocking pool, must be repeatable (the agent may die between any two), and must leave
-// nothing outside the allocation's directories and <data_dir>/client.
+// What is done before each start of a task, as a table of steps (order.cpp). A hook fills in the TaskConfig
+// or prepares the disk; it runs on the blocking pool, must be repeatable (the agent may die between any two),
+// and must leave nothing outside the allocation's directories and <data_dir>/client.
 #pragma once
 #include <memory>
 #include <span>
@@ -26,9 +26,9 @@ struct TaskContext {
     AllocDir dir;
     std::string region;
     std::string cgroup_parent;
-    std::string fifo_dir;                            // <data_dir>/client/fifos/<alloc id>
+    std::string fifo_dir;  // <data_dir>/client/fifos/<alloc id>
     const std::map<std::string, std::string>* client_options = nullptr;
-    LogdClient* logd = nullptr;                      // null in tests: no logs are collected
+    LogdClient* logd = nullptr;  // null in tests: no logs are collected
 
     TaskEnv env;
     sdk::TaskConfig config;
@@ -42,8 +42,8 @@ enum class HookFailure { Setup, Validation };
 
 struct Hook {
     const char* name;
-    HookFailure failure;                  // which event a failure becomes
-    bool again_to_recover;                // also run (without side effects) to rebuild the config of a running task
+    HookFailure failure;    // which event a failure becomes
+    bool again_to_recover;  // also run (without side effects) to rebuild the config of a running task
     Status (*run)(TaskContext&);
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One FIFO for each of the task's outputs, under <data_dir>/client, out of the task's sight, held and drained by
-// drover-logd before the driver opens it. The same FIFO serves every start of the task.
+// One FIFO for each of the task's outputs, under <data_dir>/client, out of the task's sight, held and drained
+// by drover-logd before the driver opens it. The same FIFO serves every start of the task.
 #include "agent/logs/logd_client.h"
 #include "agent/task/hooks/hook.h"
 #include "base/files.h"
@@ -20,7 +20,8 @@ Status add_stream(const TaskContext& context, const char* which) {
     stream.name = fmt::format("{}.{}", context.task->name(), which);
     stream.max_files = static_cast<uint32_t>(config.has_max_files() ? config.max_files() : kMaxFilesDefault);
     stream.max_file_bytes =
-        static_cast<uint64_t>(config.has_max_file_size_mb() ? config.max_file_size_mb() : kMaxFileMbDefault) << 20;
+        static_cast<uint64_t>(config.has_max_file_size_mb() ? config.max_file_size_mb() : kMaxFileMbDefault)
+        << 20;
     return context.logd->add(stream);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The order of the steps before a start. The driver's own config block is decoded after them (it needs the environment).
+// The order of the steps before a start. The driver's own config block is decoded after them (it needs the
+// environment).
 #include "agent/task/hooks/hook.h"
 
 namespace drover::agent {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Makes the task's directories. Secrets belong to the user the task runs as: its own, or for drivers with a root of
-// their own "nobody" (what they default to).
+// Makes the task's directories. Secrets belong to the user the task runs as: its own, or for drivers with a
+// root of their own "nobody" (what they default to).
 #include <unistd.h>
 
 #include "agent/task/hooks/hook.h"
@@ -13,8 +13,10 @@ Status task_dir_hook(TaskContext& context) {
     if (!user.empty() && user.find("${") == std::string::npos) {
         // With an image of its own the user may exist only there.
         auto found = lookup_owner(user);
-        if (found) owner = *found;
-        else if (context.capabilities.fs_isolation != sdk::FsIsolation::Image) return std::move(found).error();
+        if (found)
+            owner = *found;
+        else if (context.capabilities.fs_isolation != sdk::FsIsolation::Image)
+            return std::move(found).error();
     } else if (context.capabilities.fs_isolation != sdk::FsIsolation::None) {
         if (auto nobody = lookup_owner("nobody")) owner = *nobody;
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Refuses, before anything is made, what this client cannot do: a task never runs with a part of its file ignored.
+// Refuses, before anything is made, what this client cannot do: a task never runs with a part of its file
+// ignored.
 #include "agent/task/hooks/hook.h"
 #include "base/strings.h"
 
@@ -8,26 +9,33 @@ namespace drover::agent {
 Status validate_hook(TaskContext& context) {
     const auto& task = *context.task;
     if (task.artifacts_size() > 0) {
-        return make_error(Code::Unimplemented, "task uses an artifact block, which this agent does not support yet");
+        return make_error(Code::Unimplemented,
+                          "task uses an artifact block, which this agent does not support yet");
     }
     if (task.templates_size() > 0) {
-        return make_error(Code::Unimplemented, "task uses a template block, which this agent does not support yet");
+        return make_error(Code::Unimplemented,
+                          "task uses a template block, which this agent does not support yet");
     }
     if (task.has_vault()) {
-        return make_error(Code::Unimplemented, "task uses a vault block, which this agent does not support yet");
+        return make_error(Code::Unimplemented,
+                          "task uses a vault block, which this agent does not support yet");
     }
     if (task.volume_mounts_size() > 0) {
-        return make_error(Code::Unimplemented, "task uses a volume_mount block, which this agent does not support yet");
+        return make_error(Code::Unimplemented,
+                          "task uses a volume_mount block, which this agent does not support yet");
     }
     if (task.has_csi_plugin_config()) {
-        return make_error(Code::Unimplemented, "task uses a csi_plugin block, which this agent does not support yet");
+        return make_error(Code::Unimplemented,
+                          "task uses a csi_plugin block, which this agent does not support yet");
     }
     if (task.secrets_size() > 0) {
-        return make_error(Code::Unimplemented, "task uses a secret block, which this agent does not support yet");
+        return make_error(Code::Unimplemented,
+                          "task uses a secret block, which this agent does not support yet");
     }
     for (const auto& network : context.group->networks()) {
         if (network.mode().empty() || network.mode() == "host") continue;
-        return make_error(Code::Unimplemented, "network mode {:?} is not supported by this agent yet", network.mode());
+        return make_error(Code::Unimplemented, "network mode {:?} is not supported by this agent yet",
+                          network.mode());
     }
     const auto& options = *context.client_options;
     const auto denied = options.find("user.denylist");

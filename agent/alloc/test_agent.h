@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// One life of the agent's inner parts for tests: registry, runners, store, threads; without plugins, logd or
+// servers. Destroying it leaves what it ran as a kill would.
+#pragma once
+#include <boost/asio/thread_pool.hpp>
+#include <condition_variable>
+#include <thread>
+
+#include "agent/alloc/alloc_registry.h"
+#include "agent/alloc/fake_driver.h"
+
+namespace drover::agent {
+
+class TestAgent {
+ public:
+    TestAgent(const std::string& dir, std::shared_ptr<FakeDriver> driver, CollectRules rules)
+        : work_(boost::asio::make_work_guard(io_)),
+          pool_(2),
+          store_(*Store::open(dir + "/state.db", Durability::Process)) {
+        auto node = std::make_shared<model::Node>();
+        node->set_id("n1");
+        context_ = std::make_unique<RunnerContext>(
+            RunnerContext{.io = io_,
+                          .pool = pool_,
+                          .store = *store_,
+                          .logd = nullptr,
+                          .driver = [driver](const std::string& name) -> Result<std::shared_ptr<Driver>> {
+                              if (name != "fake")
+                                  return make_error(Code::NotFound, "unknown driver {:?}", name);
+                              return std::shared_ptr<Driver>(driver);
+                          },
+                          .node = [node] { return node; },
+                          .alloc_root = dir + "/alloc",
+                          .fifo_root = dir + "/fifos",
+                          .task_root = dir + "/tasks",
+                          .region = "global",
+                          .cgroup_parent = "drover",
+                          .client_options = {}});
+        registry = std::make_unique<AllocRegistry>(*context_, rules, [this](model::Allocation update) {
+            std::lock_guard lock(mutex_);
+            updates_[update.id()] = std::move(update);
+            changed_.notify_all();
+        });
+        for (int i = 0; i < 2; ++i) threads_.emplace_back([this] { io_.run(); });
+        registry->load(store_->take_contents().allocs);
+    }
+    ~TestAgent() {
+        registry->detach_all();
+        work_.reset();
+        io_.stop();
+        for (auto& thread : threads_) thread.join();
+        pool_.join();
+    }
+
+    model::Allocation last(const std::string& id) {
+        std::lock_guard lock(mutex_);
+        return updates_[id];
+    }
+    template <class Predicate>
+    bool wait(const std::string& id, Predicate predicate) {
+        std::unique_lock lock(mutex_);
+        return changed_.wait_for(lock, std::chrono::seconds(10), [&] { return predicate(updates_[id]); });
+    }
+    bool wait_status(const std::string& id, const std::string& status) {
+        return wait(id, [&](const model::Allocation& update) { return update.client_status() == status; });
+    }
+
+    std::unique_ptr<AllocRegistry> registry;
+
+ private:
+    boost::asio::io_context io_;
+    boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+    boost::asio::thread_pool pool_;
+    std::unique_ptr<Store> store_;
+    std::unique_ptr<RunnerContext> context_;
+    std::vector<std::thread> threads_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::map<std::string, model::Allocation> updates_;
+};
+
+}  // namespace drover::agent
