@@ -340,9 +340,11 @@ void ClientAgent::Impl::stop(StopKind kind) {
     if (store_) {
         if (auto status = store_->flush(kFlushNs); !status) log::error(kComponent, status.error().message());
     }
-    if (kind != StopKind::Dev || !logd_) return;
-    if (auto status = logd_->shutdown(); !status) log::warn(kComponent, status.error().message());
-    logd_.reset();
+    if (kind == StopKind::Dev && logd_) {
+        if (auto status = logd_->shutdown(); !status) log::warn(kComponent, status.error().message());
+    }
+    logd_.reset();  // its thread asks the registry, so it goes first
+    if (kind != StopKind::Dev) return;
     store_.reset();
     for (const auto& path : {options_.alloc_dir, client_dir()}) {
         if (auto status = remove_tree(path); !status) log::warn(kComponent, status.error().message());
