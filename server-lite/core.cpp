@@ -18,9 +18,13 @@
 namespace drover::server {
 namespace {
 
-Now now() { return {mono_now(), unix_now()}; }
+Now now() {
+    return {mono_now(), unix_now()};
+}
 
-unsigned cores() { return std::max(1u, std::thread::hardware_concurrency()); }
+unsigned cores() {
+    return std::max(1u, std::thread::hardware_concurrency());
+}
 
 uint64_t seed() {
     const auto id = new_uuid();
@@ -44,7 +48,8 @@ model::Evaluation job_eval(const model::Job& job, std::string_view trigger, int6
     return eval;
 }
 
-std::vector<model::Evaluation> node_evals(const State& state, const model::Node& node, std::string_view trigger, int64_t now) {
+std::vector<model::Evaluation> node_evals(const State& state, const model::Node& node,
+                                          std::string_view trigger, int64_t now) {
     std::map<JobId, JobPtr> jobs;
     for (const auto& record : state.node_allocs(node.id())) {
         const auto& alloc = *record->alloc;
@@ -53,7 +58,8 @@ std::vector<model::Evaluation> node_evals(const State& state, const model::Node&
         jobs.emplace(JobId{alloc.namespace_(), alloc.job_id()}, job ? job : record->job);
     }
     state.jobs.each([&](const std::string&, const JobPtr& job) {
-        if (job->type() == model::kJobTypeSystem && !job->stop() && in_pool(*job, node) && in_datacenters(*job, node))
+        if (job->type() == model::kJobTypeSystem && !job->stop() && in_pool(*job, node) &&
+            in_datacenters(*job, node))
             jobs.emplace(JobId{job->namespace_(), job->id()}, job);
     });
     std::vector<model::Evaluation> out;
@@ -69,12 +75,19 @@ Core::Core(ServerOptions o)
     : options(std::move(o)),
       pool(std::max(2u, cores())),
       broker({options.eval_nack_timeout_ns, options.eval_delivery_limit}, [this] { broker_attention(); }),
-      blocked([this](std::vector<EvalPtr> evals) { for (auto& eval : evals) broker.enqueue(std::move(eval), now()); },
-              [this] { broker_attention(); }) {}
+      blocked(
+          [this](std::vector<EvalPtr> evals) {
+              for (auto& eval : evals) broker.enqueue(std::move(eval), now());
+          },
+          [this] { broker_attention(); }) {}
 
-Core::~Core() { stop(); }
+Core::~Core() {
+    stop();
+}
 
-std::string Core::rpc_address() const { return options.rpc_advertise.empty() ? bound_address : options.rpc_advertise; }
+std::string Core::rpc_address() const {
+    return options.rpc_advertise.empty() ? bound_address : options.rpc_advertise;
+}
 
 Status Core::start() {
     started_at = unix_now();
@@ -104,7 +117,8 @@ void Core::establish_leadership() {
     if (state->config->modify_index() == 0) {
         cmd::Command command;
         auto& config = *command.mutable_scheduler_config()->mutable_config();
-        config.set_scheduler_algorithm(options.scheduler_algorithm.empty() ? "binpack" : options.scheduler_algorithm);
+        config.set_scheduler_algorithm(options.scheduler_algorithm.empty() ? "binpack"
+                                                                           : options.scheduler_algorithm);
         config.set_memory_oversubscription_enabled(options.memory_oversubscription);
         config.mutable_preemption_config()->set_system_scheduler_enabled(options.preemption_system);
         config.mutable_preemption_config()->set_sys_batch_scheduler_enabled(options.preemption_sysbatch);
@@ -115,7 +129,8 @@ void Core::establish_leadership() {
     }
     restore_evals(*state);
     state->nodes.each([&](const std::string& id, const NodePtr& node) {
-        if (node->status() != model::kNodeStatusDown) heartbeats->start(id, options.failover_heartbeat_ttl_ns);
+        if (node->status() != model::kNodeStatusDown)
+            heartbeats->start(id, options.failover_heartbeat_ttl_ns);
     });
     pool.post([this] {
         deployments->look_at_all();
@@ -171,8 +186,10 @@ void Core::applied(const Effects& effects, uint64_t index) {
     for (const auto& job : effects.satisfied_jobs)
         if (!store.snapshot()->job(job.first, job.second)) blocked.untrack(job);
     for (const auto& eval : effects.evals) {
-        if (eval->status() == model::kEvalStatusPending) broker.enqueue(eval, now());
-        else if (eval->status() == model::kEvalStatusBlocked) blocked.block(eval);
+        if (eval->status() == model::kEvalStatusPending)
+            broker.enqueue(eval, now());
+        else if (eval->status() == model::kEvalStatusBlocked)
+            blocked.block(eval);
         else if (eval->status() == model::kEvalStatusComplete && eval->failed_tg_allocs().empty())
             blocked.untrack({eval->namespace_(), eval->job_id()});
     }
@@ -190,10 +207,11 @@ void Core::applied(const Effects& effects, uint64_t index) {
 // Something is due sooner, or there is something to write about evaluations that were dropped.
 void Core::broker_attention() {
     rearm_broker();
-    if (!reap_posted_.exchange(true)) pool.post([this] {
-        reap_posted_ = false;
-        reap();
-    });
+    if (!reap_posted_.exchange(true))
+        pool.post([this] {
+            reap_posted_ = false;
+            reap();
+        });
 }
 
 void Core::rearm_broker() {
@@ -215,7 +233,8 @@ void Core::reap() {
         cancelled.set_status(std::string(model::kEvalStatusCancelled));
         cancelled.set_status_description(std::move(description));
     };
-    for (const auto& eval : broker.take_cancelable()) cancel(eval, "canceled after more recent eval was processed");
+    for (const auto& eval : broker.take_cancelable())
+        cancel(eval, "canceled after more recent eval was processed");
     for (const auto& eval : blocked.take_duplicates())
         cancel(eval, fmt::format("existing blocked evaluation exists for job \"{}\"", eval->job_id()));
     for (const auto& eval : broker.take_failed()) {
@@ -223,11 +242,13 @@ void Core::reap() {
         if (!current || model::eval_terminal(current->status())) continue;
         auto failed = *current;
         failed.set_status(std::string(model::kEvalStatusFailed));
-        failed.set_status_description(fmt::format("evaluation reached delivery limit ({})", options.eval_delivery_limit));
+        failed.set_status_description(
+            fmt::format("evaluation reached delivery limit ({})", options.eval_delivery_limit));
         if (auto job = store.snapshot()->job(eval->namespace_(), eval->job_id())) {
             auto next = job_eval(*job, model::kTriggerFailedFollowUp, unix_now());
             next.set_previous_eval(eval->id());
-            next.set_wait_until(unix_now() + kMinute + static_cast<int64_t>(seed() % static_cast<uint64_t>(5 * kMinute)));
+            next.set_wait_until(unix_now() + kMinute +
+                                static_cast<int64_t>(seed() % static_cast<uint64_t>(5 * kMinute)));
             failed.set_next_eval(next.id());
             *evals.add_evals() = std::move(next);
         }
@@ -236,7 +257,8 @@ void Core::reap() {
     if (evals.evals_size() > 0) propose_quietly(std::move(command), "write dropped evaluations");
 }
 
-// ---- scheduler workers -----------------------------------------------------------------------------------------------
+// ---- scheduler workers
+// -----------------------------------------------------------------------------------------------
 
 void Core::run_worker(unsigned) {
     const std::vector<std::string> types = {"service", "batch", "system", "sysbatch"};
@@ -244,7 +266,8 @@ void Core::run_worker(unsigned) {
         try {
             process(*delivery);
         } catch (const std::exception& e) {
-            log::error("server.worker", "scheduler failed", {{"eval_id", delivery->eval->id()}, {"error", e.what()}});
+            log::error("server.worker", "scheduler failed",
+                       {{"eval_id", delivery->eval->id()}, {"error", e.what()}});
             broker.nack(delivery->eval->id(), delivery->token, now());
         }
     }
@@ -270,7 +293,8 @@ void Core::process(const EvalBroker::Delivery& delivery) {
         auto result = applier->submit_and_wait(std::move(decision.plan));
         if (!result) {
             if (result.error().code() != Code::Cancelled)
-                log::error("server.worker", "failed to submit plan", {{"eval_id", id}, {"error", result.error().message()}});
+                log::error("server.worker", "failed to submit plan",
+                           {{"eval_id", id}, {"error", result.error().message()}});
             broker.nack(id, delivery.token, now());
             return;
         }
@@ -285,7 +309,8 @@ void Core::process(const EvalBroker::Delivery& delivery) {
     broker.ack(id, delivery.token, now());
 }
 
-// Plans were refused again and again: the evaluation fails, and what is left waits for room or for a minute to pass.
+// Plans were refused again and again: the evaluation fails, and what is left waits for room or for a minute
+// to pass.
 void Core::give_up(const EvalPtr& eval, StatePtr state) {
     cmd::Command command;
     auto failed = *eval;

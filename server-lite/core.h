@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Core: the parts of one server and how they hang together. Owned by Server; the endpoints and the leader's helpers hold a
-// reference. Threads: the log's writer (which applies), the plan applier, the scheduler workers, the timer thread, the
-// pool. Nothing of it blocks the apply thread.
+// Core: the parts of one server and how they hang together. Owned by Server; the endpoints and the leader's
+// helpers hold a reference. Threads: the log's writer (which applies), the plan applier, the scheduler
+// workers, the timer thread, the pool. Nothing of it blocks the apply thread.
 #pragma once
 #include <atomic>
 #include <memory>
@@ -32,7 +32,8 @@ struct Core {
     Status start();
     void stop();
 
-    // Stamps the time and puts the command into the log. `done` as Consensus::Done: on the apply thread, must not block.
+    // Stamps the time and puts the command into the log. `done` as Consensus::Done: on the apply thread, must
+    // not block.
     void propose(cmd::Command command, raft::Consensus::Done done);
     void propose_quietly(cmd::Command command, std::string_view what);  // a failure is logged
     void config_changed();  // the broker may have been paused or not
@@ -74,8 +75,10 @@ struct Core {
     std::vector<std::thread> workers_;
 };
 
-// Evaluations that a change of a node calls for: one per job with live allocations there, and per system job that wants it.
-std::vector<model::Evaluation> node_evals(const State& state, const model::Node& node, std::string_view trigger, int64_t now);
+// Evaluations that a change of a node calls for: one per job with live allocations there, and per system job
+// that wants it.
+std::vector<model::Evaluation> node_evals(const State& state, const model::Node& node,
+                                          std::string_view trigger, int64_t now);
 // A pending evaluation of a job.
 model::Evaluation job_eval(const model::Job& job, std::string_view trigger, int64_t now);
 

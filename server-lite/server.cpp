@@ -20,7 +20,9 @@ struct Server::Impl {
 };
 
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Server::~Server() { stop(); }
+Server::~Server() {
+    stop();
+}
 
 Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
     if (options.node_name.empty()) {
@@ -33,11 +35,13 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
     DROVER_CHECK(impl.core.start());
     impl.endpoints = std::make_unique<Endpoints>(impl.core);
     if (!impl.core.options.rpc_bind_address.empty()) {
-        DROVER_TRY(impl.listener, GrpcListener::start(impl.core.options.rpc_bind_address, impl.core.options.rpc_port, *impl.endpoints));
+        DROVER_TRY(impl.listener, GrpcListener::start(impl.core.options.rpc_bind_address,
+                                                      impl.core.options.rpc_port, *impl.endpoints));
         impl.core.bound_address = impl.listener->address();
     }
     log::info("server", "server is ready",
-              {{"region", impl.core.options.region}, {"rpc", impl.core.bound_address.empty() ? "in-process" : impl.core.bound_address},
+              {{"region", impl.core.options.region},
+               {"rpc", impl.core.bound_address.empty() ? "in-process" : impl.core.bound_address},
                {"applied_index", impl.core.log->applied_index()}});
     return server;
 }
@@ -51,8 +55,12 @@ void Server::stop() {
     impl_->core.stop();
 }
 
-ports::ClusterPort& Server::port() { return *impl_->endpoints; }
+ports::ClusterPort& Server::port() {
+    return *impl_->endpoints;
+}
 
-std::string Server::rpc_address() const { return impl_->core.bound_address; }
+std::string Server::rpc_address() const {
+    return impl_->core.bound_address;
+}
 
 }  // namespace drover::server

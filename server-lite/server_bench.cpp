@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How long from Job.Register until a client's long poll sees the allocation, and how many placements a second, in one
-// process over the ClusterPort. Usage: server_bench [directory]  (without one: in memory, as agent -dev).
+// How long from Job.Register until a client's long poll sees the allocation, and how many placements a
+// second, in one process over the ClusterPort. Usage: server_bench [directory]  (without one: in memory, as
+// agent -dev).
 #include <sys/resource.h>
 
 #include "base/log.h"
@@ -15,7 +16,9 @@ namespace {
 double cpu_seconds() {
     rusage usage{};
     ::getrusage(RUSAGE_SELF, &usage);
-    auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+    auto seconds = [](const timeval& t) {
+        return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+    };
     return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
@@ -37,7 +40,8 @@ void latency(Server& server, testing::FakeClient& client) {
         ms.push_back(static_cast<double>(client.seen_at().back() - start) / 1e6);
     }
     std::sort(ms.begin(), ms.end());
-    fmt::print("register -> seen by the client: median {:.2f} ms, worst {:.2f} ms, of {}\n", ms[ms.size() / 2], ms.back(), kJobs);
+    fmt::print("register -> seen by the client: median {:.2f} ms, worst {:.2f} ms, of {}\n",
+               ms[ms.size() / 2], ms.back(), kJobs);
 }
 
 void run_allocs(Server& server, testing::FakeClient& client, const char* what, int jobs, int64_t count) {
@@ -60,8 +64,10 @@ void run_allocs(Server& server, testing::FakeClient& client, const char* what, i
     client.report(batch, "complete");
     const double all = static_cast<double>(mono_now() - start) / 1e9;
     const double each = (cpu_seconds() - cpu) * 1e3 / static_cast<double>(total);
-    fmt::print("{} x {}: {:.0f} placements/s, {:.0f}/s to complete, {:.2f} ms of CPU each (the played client included)\n", jobs,
-               count, static_cast<double>(total) / placed, static_cast<double>(total) / all, each);
+    fmt::print(
+        "{} x {}: {:.0f} placements/s, {:.0f}/s to complete, {:.2f} ms of CPU each (the played client "
+        "included)\n",
+        jobs, count, static_cast<double>(total) / placed, static_cast<double>(total) / all, each);
 }
 
 }  // namespace

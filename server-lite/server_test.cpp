@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A whole server in this process, asked through its ClusterPort as agents and the HTTP API ask it, with a client played by
-// the test: it registers, polls its allocations and reports on them.
+// A whole server in this process, asked through its ClusterPort as agents and the HTTP API ask it, with a
+// client played by the test: it registers, polls its allocations and reports on them.
 #include "server-lite/server.h"
 
 #include <gtest/gtest.h>
@@ -29,7 +29,8 @@ struct TempDir {
     std::string path;
 };
 
-std::unique_ptr<Server> start(const std::string& dir = "", std::function<void(ServerOptions&)> change = nullptr) {
+std::unique_ptr<Server> start(const std::string& dir = "",
+                              std::function<void(ServerOptions&)> change = nullptr) {
     ServerOptions options;
     options.data_dir = dir;
     if (change) change(options);
@@ -158,7 +159,8 @@ TEST(Server, BlocksWithoutRoomAndGoesOnWhenThereIsSome) {
     EXPECT_EQ(client.wait_for_allocs(1).size(), 1u);
     EXPECT_TRUE(eventually([&] {
         auto evals = ask<EvalListResponse>(server->port(), "Job.Evaluations", of).evals();
-        return std::none_of(evals.begin(), evals.end(), [](const auto& e) { return e.status() == "blocked"; });
+        return std::none_of(evals.begin(), evals.end(),
+                            [](const auto& e) { return e.status() == "blocked"; });
     }));
 }
 
@@ -180,7 +182,8 @@ TEST(Server, SaysWhyNothingFits) {
     EXPECT_EQ(planned.created_evals(0).status(), "blocked");
     JobGetRequest get;
     get.set_job_id("toobig");
-    EXPECT_EQ(ports::call_sync<JobGetResponse>(server->port(), "Job.Get", get).error().code(), Code::NotFound);
+    EXPECT_EQ(ports::call_sync<JobGetResponse>(server->port(), "Job.Get", get).error().code(),
+              Code::NotFound);
 
     job.mutable_task_groups(0)->mutable_tasks(0)->mutable_resources()->set_memory_mb(10);
     job.mutable_task_groups(0)->mutable_tasks(0)->set_driver("nothere");
@@ -225,7 +228,8 @@ TEST(Server, StopsAndPurges) {
     auto stopped = ask<JobDeregisterResponse>(server->port(), "Job.Deregister", stop);
     EXPECT_FALSE(stopped.eval_id().empty());
     EXPECT_TRUE(client.wait_until([](const auto& all) {
-        return std::all_of(all.begin(), all.end(), [](const auto& a) { return a.desired_status() == "stop"; });
+        return std::all_of(all.begin(), all.end(),
+                           [](const auto& a) { return a.desired_status() == "stop"; });
     }));
     ASSERT_TRUE(client.report(client.allocs(), "complete"));
     EXPECT_TRUE(eventually([&] { return get_job(*server, "web").status() == "dead"; }));
@@ -251,7 +255,8 @@ TEST(Server, MovesAllocationsOffANodeThatIsNotHeardOf) {
     ASSERT_EQ(allocs.size(), 1u);
     NodeGetRequest get;
     get.set_node_id(lost.node.id());
-    ASSERT_TRUE(eventually([&] { return ask<NodeGetResponse>(server->port(), "Node.Get", get).node().status() == "down"; }));
+    ASSERT_TRUE(eventually(
+        [&] { return ask<NodeGetResponse>(server->port(), "Node.Get", get).node().status() == "down"; }));
     AllocGetRequest alloc;
     alloc.set_alloc_id(allocs[0].id());
     EXPECT_TRUE(eventually([&] {
@@ -310,14 +315,17 @@ TEST(Server, RollsOutInStepsAsHealthComes) {
     ASSERT_TRUE(client.report_healthy(first));
     JobGetRequest of;
     of.set_job_id("web");
-    auto latest = [&] { return ask<DeploymentGetResponse>(server->port(), "Job.LatestDeployment", of).deployment(); };
+    auto latest = [&] {
+        return ask<DeploymentGetResponse>(server->port(), "Job.LatestDeployment", of).deployment();
+    };
     ASSERT_TRUE(eventually([&] { return latest().status() == "successful"; })) << latest().DebugString();
     EXPECT_TRUE(get_job(*server, "web").stable());
 
     (*job.mutable_task_groups(0)->mutable_tasks(0)->mutable_env())["NEW"] = "1";
     run(*server, job);
     for (size_t step = 1; step <= 3; ++step) {
-        ASSERT_TRUE(client.wait_until([&](const auto& all) { return all.size() == 3 + step; })) << "step " << step;
+        ASSERT_TRUE(client.wait_until([&](const auto& all) { return all.size() == 3 + step; }))
+            << "step " << step;
         EXPECT_EQ(client.allocs().size(), 3 + step) << "one at a time";
         std::vector<model::Allocation> fresh, old;
         for (const auto& alloc : client.allocs())
@@ -340,11 +348,13 @@ TEST(Server, AnswersBlockingQueriesWhenTheIndexMoves) {
     EXPECT_GE(first.meta().index(), 1u);
     request.mutable_query()->set_min_index(first.meta().index());
     request.mutable_query()->set_max_wait_ns(20 * kMillisecond);
-    auto same = ask<JobListResponse>(server->port(), "Job.List", request);  // the wait is over, nothing has moved
+    auto same =
+        ask<JobListResponse>(server->port(), "Job.List", request);  // the wait is over, nothing has moved
     EXPECT_EQ(same.jobs_size(), 0);
     request.mutable_query()->set_max_wait_ns(30 * kSecond);
     std::promise<Result<JobListResponse>> answer;
-    ports::call<JobListResponse>(server->port(), "Job.List", request, [&](auto r) { answer.set_value(std::move(r)); });
+    ports::call<JobListResponse>(server->port(), "Job.List", request,
+                                 [&](auto r) { answer.set_value(std::move(r)); });
     run(*server, testing::batch_job("j", 1));
     auto moved = answer.get_future().get();
     ASSERT_TRUE(moved);
@@ -354,7 +364,8 @@ TEST(Server, AnswersBlockingQueriesWhenTheIndexMoves) {
     auto cancel = std::make_shared<ports::CancelToken>();
     std::promise<Result<JobListResponse>> cancelled;
     request.mutable_query()->set_min_index(1'000'000);
-    ports::call<JobListResponse>(server->port(), "Job.List", request, [&](auto r) { cancelled.set_value(std::move(r)); }, cancel);
+    ports::call<JobListResponse>(
+        server->port(), "Job.List", request, [&](auto r) { cancelled.set_value(std::move(r)); }, cancel);
     cancel->cancel();
     EXPECT_EQ(cancelled.get_future().get().error().code(), Code::Cancelled);
 }
@@ -370,7 +381,8 @@ TEST(Server, RefusesOtherNodesSecrets) {
     NodeClientAllocsRequest request;
     request.set_node_id(client.node.id());
     request.set_secret_id(new_uuid());
-    auto refused = ports::call_sync<NodeClientAllocsResponse>(server->port(), "Node.GetClientAllocs", request);
+    auto refused =
+        ports::call_sync<NodeClientAllocsResponse>(server->port(), "Node.GetClientAllocs", request);
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code(), Code::PermissionDenied);
     NodeGetRequest get;
@@ -386,9 +398,11 @@ TEST(Server, RefusesADirectoryInUseAndADamagedLog) {
         options.data_dir = dir.path;
         auto second = Server::start(options);
         ASSERT_FALSE(second);
-        EXPECT_NE(second.error().message().find("in use by another process"), std::string::npos) << second.error().message();
+        EXPECT_NE(second.error().message().find("in use by another process"), std::string::npos)
+            << second.error().message();
     }
-    ASSERT_TRUE(write_file(dir.path + "/server/raft.db", "this is no database, and it is long enough to be read as one"));
+    ASSERT_TRUE(write_file(dir.path + "/server/raft.db",
+                           "this is no database, and it is long enough to be read as one"));
     ServerOptions options;
     options.data_dir = dir.path;
     auto damaged = Server::start(options);

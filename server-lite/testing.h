@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// For tests and benchmarks of the server: jobs, nodes, and a client that only says what it is told to. Never in a product.
+// For tests and benchmarks of the server: jobs, nodes, and a client that only says what it is told to. Never
+// in a product.
 #pragma once
+#include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
-#include <condition_variable>
 #include <thread>
 
 #include "base/clock.h"
@@ -41,8 +42,12 @@ inline model::Job job(std::string id, std::string type, int64_t count) {
     task.mutable_resources()->set_memory_mb(10);
     return job;
 }
-inline model::Job batch_job(std::string id, int64_t count) { return job(std::move(id), "batch", count); }
-inline model::Job service_job(std::string id, int64_t count) { return job(std::move(id), "service", count); }
+inline model::Job batch_job(std::string id, int64_t count) {
+    return job(std::move(id), "batch", count);
+}
+inline model::Job service_job(std::string id, int64_t count) {
+    return job(std::move(id), "service", count);
+}
 
 inline model::Node node(std::string name = "n1") {
     model::Node node;
@@ -122,7 +127,8 @@ class FakeClient {
         return allocs();
     }
 
-    bool report(const std::vector<model::Allocation>& allocs, const std::string& status, int64_t finished_at = 0) {
+    bool report(const std::vector<model::Allocation>& allocs, const std::string& status,
+                int64_t finished_at = 0) {
         return send(allocs, [&](model::Allocation& a) {
             a.set_client_status(status);
             auto& task = (*a.mutable_task_states())["t"];
@@ -153,7 +159,8 @@ class FakeClient {
             update.set_id(alloc.id());
             fill(update);
         }
-        auto response = ports::call_sync<cluster::NodeUpdateAllocsResponse>(port_, "Node.UpdateAllocs", request);
+        auto response =
+            ports::call_sync<cluster::NodeUpdateAllocsResponse>(port_, "Node.UpdateAllocs", request);
         return response.has_value();
     }
 
@@ -177,8 +184,9 @@ class FakeClient {
                 (void)ports::call_sync<cluster::NodeHeartbeatResponse>(port_, "Node.UpdateStatus", status);
                 request.mutable_query()->set_max_wait_ns(5 * kMillisecond);
             }
-            ports::call<cluster::NodeClientAllocsResponse>(port_, "Node.GetClientAllocs", request,
-                                                           [promise](auto r) { promise->set_value(std::move(r)); }, cancel_);
+            ports::call<cluster::NodeClientAllocsResponse>(
+                port_, "Node.GetClientAllocs", request,
+                [promise](auto r) { promise->set_value(std::move(r)); }, cancel_);
             auto response = promise->get_future().get();
             if (!response) return;
             const int64_t now = mono_now();

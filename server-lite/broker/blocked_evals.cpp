@@ -12,7 +12,9 @@ bool may_help(const model::Evaluation& eval, const std::string& computed_class) 
     return known == eval.class_eligibility().end() || known->second;
 }
 
-uint64_t age(const model::Evaluation& eval) { return std::max(eval.create_index(), eval.snapshot_index()); }
+uint64_t age(const model::Evaluation& eval) {
+    return std::max(eval.create_index(), eval.snapshot_index());
+}
 
 }  // namespace
 
@@ -37,7 +39,8 @@ void BlockedEvals::block(EvalPtr eval) {
         std::lock_guard lock(mutex_);
         if (!enabled_) return;
         const JobId job{eval->namespace_(), eval->job_id()};
-        if (auto existing = blocked_.find(job); existing != blocked_.end() && existing->second->id() != eval->id()) {
+        if (auto existing = blocked_.find(job);
+            existing != blocked_.end() && existing->second->id() != eval->id()) {
             duplicate = true;
             if (age(*existing->second) > age(*eval)) {
                 duplicates_.push_back(eval);
@@ -49,8 +52,10 @@ void BlockedEvals::block(EvalPtr eval) {
         }
         if (eval) {
             missed = missed_unblock(*eval);
-            if (missed) blocked_.erase(job);
-            else blocked_[job] = eval;
+            if (missed)
+                blocked_.erase(job);
+            else
+                blocked_[job] = eval;
         }
     }
     if (missed) release_({eval});

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// BlockedEvals: evaluations that wait for room. One per job; each says which computed node classes could never help it.
-// Room in a class releases those that it may help, also when the room came while the evaluation was being processed
-// (indexes tell). Thread-safe; holds nothing that the state does not.
+// BlockedEvals: evaluations that wait for room. One per job; each says which computed node classes could
+// never help it. Room in a class releases those that it may help, also when the room came while the
+// evaluation was being processed (indexes tell). Thread-safe; holds nothing that the state does not.
 #pragma once
 #include <functional>
 #include <map>
@@ -15,7 +15,8 @@ namespace drover::server {
 
 class BlockedEvals {
  public:
-    // `release` is called without the lock with evaluations to enqueue; `attention` when there are duplicates to take.
+    // `release` is called without the lock with evaluations to enqueue; `attention` when there are duplicates
+    // to take.
     BlockedEvals(std::function<void(std::vector<EvalPtr>)> release, std::function<void()> attention)
         : release_(std::move(release)), attention_(std::move(attention)) {}
 

@@ -10,7 +10,8 @@ namespace drover::server {
 namespace {
 
 // An evaluation for each job that has something to repair, once a job.
-void add_evals(const State& state, const std::vector<model::Allocation>& updates, cmd::AllocClientUpdate& command, int64_t now) {
+void add_evals(const State& state, const std::vector<model::Allocation>& updates,
+               cmd::AllocClientUpdate& command, int64_t now) {
     std::set<JobId> done;
     for (const auto& update : updates) {
         if (update.client_status() != model::kAllocClientFailed) continue;
@@ -18,7 +19,8 @@ void add_evals(const State& state, const std::vector<model::Allocation>& updates
         if (!record || record->alloc->client_status() == model::kAllocClientFailed) continue;
         const auto& alloc = *record->alloc;
         const auto job = state.job(alloc.namespace_(), alloc.job_id());
-        if (!job || job->stop() || model::server_terminal(alloc) || !alloc.followup_eval_id().empty()) continue;
+        if (!job || job->stop() || model::server_terminal(alloc) || !alloc.followup_eval_id().empty())
+            continue;
         const auto* group = model::find_group(*job, alloc.task_group());
         auto failed = alloc;
         failed.set_client_status(update.client_status());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// ClientUpdates: what clients report goes into the log in batches: while one entry is being written the next one gathers.
-// No delay is added, and a thousand reports cost a few entries. Failed allocations that may be replaced bring their
-// evaluations in the same entry.
+// ClientUpdates: what clients report goes into the log in batches: while one entry is being written the next
+// one gathers. No delay is added, and a thousand reports cost a few entries. Failed allocations that may be
+// replaced bring their evaluations in the same entry.
 #pragma once
 #include <functional>
 #include <mutex>

@@ -10,12 +10,15 @@
 namespace drover::server {
 namespace {
 
-bool group_done(const model::DeploymentState& group) { return group.healthy_allocs() >= group.desired_total(); }
+bool group_done(const model::DeploymentState& group) {
+    return group.healthy_allocs() >= group.desired_total();
+}
 
 // No policy will replace it: waiting for the progress deadline would change nothing.
 bool attempts_used_up(const model::Job& job, const model::Allocation& alloc) {
     const auto* group = model::find_group(job, alloc.task_group());
-    return group && alloc.client_status() == model::kAllocClientFailed && !reschedule_time(alloc, *group, unix_now());
+    return group && alloc.client_status() == model::kAllocClientFailed &&
+           !reschedule_time(alloc, *group, unix_now());
 }
 
 // The newest stable version before this one.
@@ -87,7 +90,8 @@ void DeploymentWatcher::look(const std::string& deployment_id) {
 void DeploymentWatcher::arm(const model::Deployment& deployment, Seen& seen) {
     int64_t due = INT64_MAX;
     for (const auto& [name, group] : deployment.task_groups())
-        if (!group_done(group) && group.require_progress_by() > 0) due = std::min(due, group.require_progress_by());
+        if (!group_done(group) && group.require_progress_by() > 0)
+            due = std::min(due, group.require_progress_by());
     if (seen.timer != 0) core_.timers.cancel(seen.timer);
     seen.timer = 0;
     if (due == INT64_MAX || deployment.status() == model::kDeploymentPaused) return;
@@ -98,9 +102,12 @@ void DeploymentWatcher::arm(const model::Deployment& deployment, Seen& seen) {
             const auto state = core_.store.snapshot();
             const auto now = state->deployment(id);
             auto found = seen_.find(id);
-            if (!now || found == seen_.end() || found->second.failing || !model::deployment_active(now->status())) return;
+            if (!now || found == seen_.end() || found->second.failing ||
+                !model::deployment_active(now->status()))
+                return;
             for (const auto& [name, group] : now->task_groups())
-                if (!group_done(group) && group.require_progress_by() > 0 && group.require_progress_by() <= unix_now()) {
+                if (!group_done(group) && group.require_progress_by() > 0 &&
+                    group.require_progress_by() <= unix_now()) {
                     found->second.failing = true;
                     return fail(*state, *now, "Failed due to progress deadline");
                 }
@@ -109,7 +116,8 @@ void DeploymentWatcher::arm(const model::Deployment& deployment, Seen& seen) {
     });
 }
 
-void DeploymentWatcher::fail(const State& state, const model::Deployment& deployment, std::string description) {
+void DeploymentWatcher::fail(const State& state, const model::Deployment& deployment,
+                             std::string description) {
     const auto job = state.job(deployment.namespace_(), deployment.job_id());
     bool revert = false;
     for (const auto& [name, group] : deployment.task_groups()) revert |= group.auto_revert();
@@ -120,8 +128,9 @@ void DeploymentWatcher::fail(const State& state, const model::Deployment& deploy
         if (!stable) {
             description += " - no stable job version to auto revert to";
         } else if (!model::spec_changed(*stable, *job)) {
-            description += fmt::format(" - not rolling back to stable job version {} as current job has same specification",
-                                       stable->version());
+            description += fmt::format(
+                " - not rolling back to stable job version {} as current job has same specification",
+                stable->version());
         } else {
             description += fmt::format(" - rolling back to job version {}", stable->version());
             *update.mutable_revert()->mutable_job() = *stable;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// DeploymentWatcher: drives rollouts on the leader: more health makes an evaluation (the next batch), bad health lets
-// failed allocations be replaced or fails the deployment, no progress in time fails it, a failed one may roll the job
-// back. Remembers only what it has already acted on; the rest is in the state.
+// DeploymentWatcher: drives rollouts on the leader: more health makes an evaluation (the next batch), bad
+// health lets failed allocations be replaced or fails the deployment, no progress in time fails it, a failed
+// one may roll the job back. Remembers only what it has already acted on; the rest is in the state.
 #pragma once
 #include <map>
 #include <mutex>

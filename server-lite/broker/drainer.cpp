@@ -15,7 +15,9 @@ bool is_system(const AllocRecord& record) {
 std::vector<std::string> drainable(const State& state, const std::string& node_id, DrainForce force) {
     std::vector<std::string> out;
     for (const auto& record : state.node_allocs(node_id)) {
-        if (model::terminal(*record->alloc) || record->alloc->desired_transition().migrate() || is_system(*record)) continue;
+        if (model::terminal(*record->alloc) || record->alloc->desired_transition().migrate() ||
+            is_system(*record))
+            continue;
         if (record->job->type() == model::kJobTypeBatch && force == DrainForce::No) continue;
         out.push_back(record->alloc->id());
     }
@@ -48,15 +50,16 @@ void Drainer::look(const std::string& node_id) {
     const bool late = strategy.force_deadline() > 0 && strategy.force_deadline() <= unix_now();
     if (left && !late) {
         if (strategy.force_deadline() > 0 && !timers_.contains(node_id))
-            timers_[node_id] = core_.timers.schedule(mono_now() + (strategy.force_deadline() - unix_now()), [this, node_id] {
-                core_.pool.post([this, node_id] {
-                    {
-                        std::lock_guard inner(mutex_);
-                        timers_.erase(node_id);
-                    }
-                    look(node_id);
+            timers_[node_id] =
+                core_.timers.schedule(mono_now() + (strategy.force_deadline() - unix_now()), [this, node_id] {
+                    core_.pool.post([this, node_id] {
+                        {
+                            std::lock_guard inner(mutex_);
+                            timers_.erase(node_id);
+                        }
+                        look(node_id);
+                    });
                 });
-            });
         return;
     }
     ending_.insert(node_id);
@@ -69,7 +72,8 @@ void Drainer::look(const std::string& node_id) {
     drain.mutable_event()->set_timestamp(unix_now());
     if (late) (*drain.mutable_event()->mutable_details())["deadline_reached"] = "true";
     for (auto& id : drainable(*state, node_id, DrainForce::Yes)) *drain.add_migrate() = std::move(id);
-    for (auto& eval : node_evals(*state, *node, model::kTriggerNodeDrain, unix_now())) *drain.add_evals() = std::move(eval);
+    for (auto& eval : node_evals(*state, *node, model::kTriggerNodeDrain, unix_now()))
+        *drain.add_evals() = std::move(eval);
     core_.propose_quietly(std::move(command), "end drain");
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Drainer: ends the drain of a node when nothing is left on it, and moves what is left at its deadline. Service allocations
-// are told to move when the drain begins (rpc/node_endpoint).
+// Drainer: ends the drain of a node when nothing is left on it, and moves what is left at its deadline.
+// Service allocations are told to move when the drain begins (rpc/node_endpoint).
 #pragma once
 #include <map>
 #include <mutex>

@@ -6,7 +6,9 @@
 namespace drover::server {
 namespace {
 
-JobId job_of(const EvalPtr& eval) { return {eval->namespace_(), eval->job_id()}; }
+JobId job_of(const EvalPtr& eval) {
+    return {eval->namespace_(), eval->job_id()};
+}
 
 // Which of two waiting evaluations of one job to keep: the more urgent, then the newer.
 bool better(const EvalPtr& a, const EvalPtr& b) {
@@ -68,9 +70,12 @@ void EvalBroker::enqueue(EvalPtr eval, Now now) {
         if (unacked_.contains(eval->id())) requeue_[eval->id()] = std::move(eval);
         return;
     }
-    if (eval->wait_until() > now.unix) delayed_.emplace(now.mono + (eval->wait_until() - now.unix), std::move(eval));
-    else if (eval->wait() > 0) delayed_.emplace(now.mono + eval->wait(), std::move(eval));
-    else enqueue_locked(std::move(eval), now);
+    if (eval->wait_until() > now.unix)
+        delayed_.emplace(now.mono + (eval->wait_until() - now.unix), std::move(eval));
+    else if (eval->wait() > 0)
+        delayed_.emplace(now.mono + eval->wait(), std::move(eval));
+    else
+        enqueue_locked(std::move(eval), now);
     announce(lock);
 }
 
@@ -109,7 +114,9 @@ std::optional<EvalBroker::Delivery> EvalBroker::dequeue(const std::vector<std::s
         available_.wait(lock, [&] {
             if (stopped_) return true;
             for (const auto& type : types)
-                if (auto found = ready_.find(type); enabled_ && found != ready_.end() && !found->second.empty()) return true;
+                if (auto found = ready_.find(type);
+                    enabled_ && found != ready_.end() && !found->second.empty())
+                    return true;
             return false;
         });
         if (stopped_) return std::nullopt;
@@ -178,7 +185,8 @@ void EvalBroker::fail_or_delay(const EvalPtr& eval, Now now) {
         release_job(eval, now);
         return;
     }
-    const int64_t wait = delivered <= 1 ? options_.first_redelivery_ns : (delivered - 1) * options_.later_redelivery_ns;
+    const int64_t wait =
+        delivered <= 1 ? options_.first_redelivery_ns : (delivered - 1) * options_.later_redelivery_ns;
     delayed_.emplace(now.mono + wait, eval);  // keeps the job's slot
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// EvalBroker: hands evaluations to workers, at least once each: highest priority first, one per job at a time, with a
-// deadline; given back ones are delivered again later, a few times. Holds nothing that the state does not: restored from
-// it when a server becomes leader. Thread-safe; times come with the calls, so tests need no clock.
+// EvalBroker: hands evaluations to workers, at least once each: highest priority first, one per job at a
+// time, with a deadline; given back ones are delivered again later, a few times. Holds nothing that the state
+// does not: restored from it when a server becomes leader. Thread-safe; times come with the calls, so tests
+// need no clock.
 #pragma once
 #include <condition_variable>
 #include <cstdint>
@@ -39,8 +40,8 @@ class EvalBroker {
         size_t ready = 0, unacked = 0, pending = 0, waiting = 0, failed = 0, cancelable = 0;
     };
 
-    // `attention` is called without the lock when tick() is needed sooner than it was last told, or when there is something
-    // to take: the owner re-arms its timer and reaps.
+    // `attention` is called without the lock when tick() is needed sooner than it was last told, or when
+    // there is something to take: the owner re-arms its timer and reaps.
     EvalBroker(BrokerOptions options, std::function<void()> attention);
 
     void set_enabled(bool enabled);  // false drops everything
@@ -60,7 +61,7 @@ class EvalBroker {
     std::vector<EvalPtr> take_failed();      // reached the delivery limit
     std::vector<EvalPtr> take_cancelable();  // superseded by a newer one of the same job
     Stats stats() const;
-    void stop();                             // ends all dequeue()
+    void stop();  // ends all dequeue()
 
  private:
     struct ByUrgency {
@@ -90,9 +91,9 @@ class EvalBroker {
     std::map<JobId, std::string> in_flight_;                     // job -> evaluation that is ready or out
     std::map<JobId, std::vector<EvalPtr>> pending_;
     std::unordered_map<std::string, Unacked> unacked_;
-    std::unordered_map<std::string, EvalPtr> requeue_;           // after the ack
-    std::multimap<int64_t, EvalPtr> delayed_;                    // mono time
-    std::unordered_map<std::string, uint32_t> deliveries_;       // of tracked evaluations
+    std::unordered_map<std::string, EvalPtr> requeue_;      // after the ack
+    std::multimap<int64_t, EvalPtr> delayed_;               // mono time
+    std::unordered_map<std::string, uint32_t> deliveries_;  // of tracked evaluations
     std::set<std::string> known_;
     std::vector<EvalPtr> failed_, cancelable_;
 };

@@ -138,7 +138,8 @@ TEST_F(Broker, ForgetsEverythingWhenDisabled) {
 
 struct Blocked : ::testing::Test {
     Blocked() { blocked.set_enabled(true); }
-    EvalPtr waiting(std::string id, std::string job, uint64_t snapshot, std::map<std::string, bool> classes, bool escaped = false) {
+    EvalPtr waiting(std::string id, std::string job, uint64_t snapshot, std::map<std::string, bool> classes,
+                    bool escaped = false) {
         auto e = *eval(std::move(id), std::move(job));
         e.set_status("blocked");
         e.set_snapshot_index(snapshot);
@@ -147,7 +148,10 @@ struct Blocked : ::testing::Test {
         return std::make_shared<const model::Evaluation>(std::move(e));
     }
     std::vector<std::string> out;
-    BlockedEvals blocked{[this](std::vector<EvalPtr> evals) { for (auto& e : evals) out.push_back(e->id()); }, nullptr};
+    BlockedEvals blocked{[this](std::vector<EvalPtr> evals) {
+                             for (auto& e : evals) out.push_back(e->id());
+                         },
+                         nullptr};
 };
 
 TEST_F(Blocked, ReleasesWhatTheClassMayHelp) {

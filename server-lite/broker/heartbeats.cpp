@@ -15,7 +15,8 @@ int64_t Heartbeats::reset(const std::string& node_id) {
     {
         std::lock_guard lock(mutex_);
         ttl = std::max(core_.options.heartbeat_min_ttl_ns,
-                       static_cast<int64_t>(static_cast<double>(timers_.size()) / core_.options.heartbeats_per_second_max * 1e9));
+                       static_cast<int64_t>(static_cast<double>(timers_.size()) /
+                                            core_.options.heartbeats_per_second_max * 1e9));
     }
     thread_local std::mt19937_64 random(std::random_device{}());
     ttl += static_cast<int64_t>(random() % static_cast<uint64_t>(std::max<int64_t>(1, ttl)));
@@ -63,9 +64,11 @@ void Heartbeats::expired(const std::string& node_id) {
         status.mutable_event()->set_timestamp(unix_now());
         auto down = *node;
         down.set_status(status.status());
-        for (auto& eval : node_evals(*state, down, model::kTriggerNodeUpdate, unix_now())) *status.add_evals() = std::move(eval);
+        for (auto& eval : node_evals(*state, down, model::kTriggerNodeUpdate, unix_now()))
+            *status.add_evals() = std::move(eval);
         core_.propose(std::move(command), [this, node_id](Result<uint64_t> index) {
-            if (index || index.error().code() == Code::Cancelled || index.error().code() == Code::NotFound) return;
+            if (index || index.error().code() == Code::Cancelled || index.error().code() == Code::NotFound)
+                return;
             log::error("server.heartbeat", "failed to mark node down, trying again",
                        {{"node_id", node_id}, {"error", index.error().message()}});
             start(node_id, kSecond);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Heartbeats: one timer a node; a node that is not heard of in time goes down, with evaluations for its jobs in the same
-// log entry. The timers are not stored: after a start every known node has the failover time to report.
+// Heartbeats: one timer a node; a node that is not heard of in time goes down, with evaluations for its jobs
+// in the same log entry. The timers are not stored: after a start every known node has the failover time to
+// report.
 #pragma once
 #include <mutex>
 #include <string>

@@ -8,16 +8,22 @@
 namespace drover::server {
 namespace {
 
-bool is_batch(std::string_view type) { return type == model::kJobTypeBatch || type == model::kJobTypeSysBatch; }
+bool is_batch(std::string_view type) {
+    return type == model::kJobTypeBatch || type == model::kJobTypeSysBatch;
+}
 
-bool job_over(const JobPtr& job) { return !job || job->stop() || job->status() == model::kJobStatusDead; }
+bool job_over(const JobPtr& job) {
+    return !job || job->stop() || job->status() == model::kJobStatusDead;
+}
 
-// May the allocation be forgotten? Not while its client may run it, and not while a replacement may still need it.
+// May the allocation be forgotten? Not while its client may run it, and not while a replacement may still
+// need it.
 bool alloc_collectible(const AllocRecord& record, const JobPtr& job, int64_t cutoff) {
     const auto& alloc = *record.alloc;
     if (!model::terminal(alloc) || alloc.modify_time() > cutoff) return false;
     if (!model::client_terminal(alloc)) return false;
-    if (job_over(job) || model::server_terminal(alloc) || alloc.client_status() != model::kAllocClientFailed) return true;
+    if (job_over(job) || model::server_terminal(alloc) || alloc.client_status() != model::kAllocClientFailed)
+        return true;
     if (!alloc.next_allocation().empty()) return true;
     const auto* group = model::find_group(*job, alloc.task_group());
     if (!group || !group->has_reschedule_policy()) return true;
@@ -43,8 +49,10 @@ struct Collector {
         bool all = true;
         for (const auto& record : state.eval_allocs(e.id())) {
             const bool old = job && record->job->job_modify_index() < job->job_modify_index();
-            if (!alloc_collectible(*record, job, cutoff) || (keep && !old)) all = false;
-            else allocs.insert(record->alloc->id());
+            if (!alloc_collectible(*record, job, cutoff) || (keep && !old))
+                all = false;
+            else
+                allocs.insert(record->alloc->id());
         }
         if (!all || keep) return false;
         evals.insert(e.id());
@@ -65,7 +73,8 @@ struct Collector {
                 of.insert(e->id());
             }
             for (const auto& record : state.job_allocs(job->namespace_(), job->id())) {
-                if (!model::client_terminal(*record->alloc) || record->alloc->modify_time() > cutoffs.job) return;
+                if (!model::client_terminal(*record->alloc) || record->alloc->modify_time() > cutoffs.job)
+                    return;
                 ids.insert(record->alloc->id());
             }
             allocs.merge(ids);
@@ -78,7 +87,9 @@ struct Collector {
 
     void nodes() {
         state.nodes.each([&](const std::string& id, const NodePtr& node) {
-            if (node->status() != model::kNodeStatusDown || node->status_updated_at() * kSecond > cutoffs.node) return;
+            if (node->status() != model::kNodeStatusDown ||
+                node->status_updated_at() * kSecond > cutoffs.node)
+                return;
             for (const auto& record : state.node_allocs(id))
                 if (!model::terminal(*record->alloc)) return;
             out.add_nodes(id);
@@ -87,7 +98,9 @@ struct Collector {
 
     void deployments() {
         state.deployments.each([&](const std::string& id, const DeploymentPtr& deployment) {
-            if (model::deployment_active(deployment->status()) || deployment->modify_time() > cutoffs.deployment) return;
+            if (model::deployment_active(deployment->status()) ||
+                deployment->modify_time() > cutoffs.deployment)
+                return;
             for (const auto& record : state.job_allocs(deployment->namespace_(), deployment->job_id()))
                 if (record->alloc->deployment_id() == id && !model::terminal(*record->alloc)) return;
             out.add_deployments(id);
@@ -130,9 +143,15 @@ void Janitor::start() {
     schedule(gc.eval_interval_ns, [gc](int64_t now) {
         return GcCutoffs{now - gc.eval_threshold_ns, now - gc.batch_eval_threshold_ns, 0, 0, 0};
     });
-    schedule(gc.job_interval_ns, [gc](int64_t now) { return GcCutoffs{0, 0, now - gc.job_threshold_ns, 0, 0}; });
-    schedule(gc.node_interval_ns, [gc](int64_t now) { return GcCutoffs{0, 0, 0, now - gc.node_threshold_ns, 0}; });
-    schedule(gc.deployment_interval_ns, [gc](int64_t now) { return GcCutoffs{0, 0, 0, 0, now - gc.deployment_threshold_ns}; });
+    schedule(gc.job_interval_ns, [gc](int64_t now) {
+        return GcCutoffs{0, 0, now - gc.job_threshold_ns, 0, 0};
+    });
+    schedule(gc.node_interval_ns, [gc](int64_t now) {
+        return GcCutoffs{0, 0, 0, now - gc.node_threshold_ns, 0};
+    });
+    schedule(gc.deployment_interval_ns, [gc](int64_t now) {
+        return GcCutoffs{0, 0, 0, 0, now - gc.deployment_threshold_ns};
+    });
 }
 
 void Janitor::collect_all(std::function<void(Result<uint64_t>)> done) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Janitor: removes what is no longer needed, by intervals and thresholds, or all of it at once (`system gc`). What may go
-// is decided by collectible(), which is pure.
+// Janitor: removes what is no longer needed, by intervals and thresholds, or all of it at once (`system gc`).
+// What may go is decided by collectible(), which is pure.
 #pragma once
 #include <functional>
 

@@ -20,9 +20,12 @@ struct InFlight {
 };
 }  // namespace
 
-PlanApplier::PlanApplier(StateStore& store, raft::Consensus& log) : store_(store), log_(log), thread_([this] { run(); }) {}
+PlanApplier::PlanApplier(StateStore& store, raft::Consensus& log)
+    : store_(store), log_(log), thread_([this] { run(); }) {}
 
-PlanApplier::~PlanApplier() { stop(); }
+PlanApplier::~PlanApplier() {
+    stop();
+}
 
 void PlanApplier::submit(cmd::Plan plan, Done done) {
     {
@@ -86,19 +89,21 @@ void PlanApplier::apply(std::vector<Pending> batch) {
             ++in_flight->left;
         }
         log_.propose(command.SerializeAsString(),
-                     [in_flight, result = std::move(result), done = std::move(pending.done)](Result<uint64_t> index) mutable {
-            if (index) {
-                result.index = *index;
-                done(std::move(result));
-            } else {
-                done(std::move(index).error());
-            }
-            std::lock_guard lock(in_flight->mutex);
-            if (--in_flight->left == 0) in_flight->done.notify_all();
-        });
+                     [in_flight, result = std::move(result),
+                      done = std::move(pending.done)](Result<uint64_t> index) mutable {
+                         if (index) {
+                             result.index = *index;
+                             done(std::move(result));
+                         } else {
+                             done(std::move(index).error());
+                         }
+                         std::lock_guard lock(in_flight->mutex);
+                         if (--in_flight->left == 0) in_flight->done.notify_all();
+                     });
         Effects ignored;
-        // The next plan of the batch is checked on what this one will leave.
-        if (auto status = apply_command(working, working.index + 1, command, ignored); !status) break;
+        // The next plan of the batch is checked on what this one will leave. A plan's command cannot be
+        // refused.
+        (void)apply_command(working, working.index + 1, command, ignored);
     }
     std::unique_lock lock(in_flight->mutex);
     in_flight->done.wait(lock, [&] { return in_flight->left == 0; });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// PlanApplier: the one place where plans meet. All plans that wait are checked one after the other, each on the state as
-// the ones before it will leave it, and go into the log together: one disk write for many plans. One thread.
+// PlanApplier: the one place where plans meet. All plans that wait are checked one after the other, each on
+// the state as the ones before it will leave it, and go into the log together: one disk write for many plans.
+// One thread.
 #pragma once
 #include <condition_variable>
 #include <functional>
@@ -15,9 +16,10 @@
 namespace drover::server {
 
 struct PlanResult {
-    bool full = true;             // everything asked for is done (and the plan's final evaluations are written)
-    bool progress = false;        // something was done
-    uint64_t index = 0;           // of the log entry; when not full, look at a state at least this new before trying again
+    bool full = true;       // everything asked for is done (and the plan's final evaluations are written)
+    bool progress = false;  // something was done
+    uint64_t index =
+        0;  // of the log entry; when not full, look at a state at least this new before trying again
     std::vector<std::pair<std::string, std::string>> refused;  // node id, reason
 };
 
@@ -26,7 +28,8 @@ class PlanApplier {
     using Done = std::function<void(Result<PlanResult>)>;
     PlanApplier(StateStore& store, raft::Consensus& log);
     ~PlanApplier();
-    // Higher priority first, then first come first served. `done` is called once, on some thread of the server.
+    // Higher priority first, then first come first served. `done` is called once, on some thread of the
+    // server.
     void submit(cmd::Plan plan, Done done);
     Result<PlanResult> submit_and_wait(cmd::Plan plan);
     size_t depth() const;

@@ -24,10 +24,13 @@ std::string refusal(const State& state, const std::string& node_id, const OnNode
         });
     };
     if (node->status() == model::kNodeStatusDisconnected)
-        return all_updates_are({model::kAllocClientUnknown}) ? "" : "node is disconnected and contains invalid updates";
+        return all_updates_are({model::kAllocClientUnknown})
+                   ? ""
+                   : "node is disconnected and contains invalid updates";
     if (node->status() == model::kNodeStatusDown)
         return all_updates_are({model::kAllocClientUnknown, model::kAllocClientLost})
-                   ? "" : "node is not ready for placements";
+                   ? ""
+                   : "node is not ready for placements";
     if (part.placed.empty()) return {};
     if (node->status() != model::kNodeStatusReady) return "node is not ready for placements";
     if (!node_ready(*node)) return "node is not eligible";
@@ -40,7 +43,8 @@ std::string refusal(const State& state, const std::string& node_id, const OnNode
             add_usage(total, *update);
         }
     for (const auto* alloc : part.placed) {
-        // The successor of one that was told to stop before takes over what it holds (see AllocRecord::handed_over).
+        // The successor of one that was told to stop before takes over what it holds (see
+        // AllocRecord::handed_over).
         if (auto previous = state.alloc(alloc->previous_allocation());
             previous && previous->alloc->node_id() == node_id && model::server_terminal(*previous->alloc) &&
             holds_resources(*previous))
@@ -63,7 +67,8 @@ CheckedPlan check_plan(const State& state, cmd::Plan plan) {
     for (const auto& alloc : plan.placements()) parts[alloc.node_id()].placed.push_back(&alloc);
     for (const auto& alloc : plan.updates()) parts[alloc.node_id()].updated.push_back(&alloc);
     for (const auto& stop : plan.stops())
-        if (auto record = state.alloc(stop.alloc_id())) parts[record->alloc->node_id()].stopped.push_back(record);
+        if (auto record = state.alloc(stop.alloc_id()))
+            parts[record->alloc->node_id()].stopped.push_back(record);
 
     CheckedPlan checked;
     std::set<std::string> refused;
@@ -85,7 +90,8 @@ CheckedPlan check_plan(const State& state, cmd::Plan plan) {
         checked.accepted = std::move(none);
         return checked;
     }
-    // A refused node keeps what it has: neither new allocations nor the stops that were to make room for them.
+    // A refused node keeps what it has: neither new allocations nor the stops that were to make room for
+    // them.
     auto drop = [&](auto* list, auto node_of) {
         for (auto it = list->begin(); it != list->end();)
             it = refused.contains(node_of(*it)) ? list->erase(it) : std::next(it);
@@ -101,7 +107,8 @@ CheckedPlan check_plan(const State& state, cmd::Plan plan) {
     });
     if (plan.has_deployment())
         for (auto& [name, group] : *plan.mutable_deployment()->mutable_task_groups())
-            for (auto it = group.mutable_placed_canaries()->begin(); it != group.mutable_placed_canaries()->end();)
+            for (auto it = group.mutable_placed_canaries()->begin();
+                 it != group.mutable_placed_canaries()->end();)
                 it = dropped.contains(*it) ? group.mutable_placed_canaries()->erase(it) : std::next(it);
     plan.clear_final_evals();
     checked.accepted = std::move(plan);

@@ -10,10 +10,10 @@
 namespace drover::server {
 
 struct CheckedPlan {
-    cmd::Plan accepted;                                          // without what the refused nodes would have got
-    std::vector<std::pair<std::string, std::string>> refused;    // node id, reason
+    cmd::Plan accepted;  // without what the refused nodes would have got
+    std::vector<std::pair<std::string, std::string>> refused;  // node id, reason
     bool full() const { return refused.empty(); }
-    bool empty() const;                                          // nothing to write
+    bool empty() const;  // nothing to write
 };
 
 CheckedPlan check_plan(const State& state, cmd::Plan plan);

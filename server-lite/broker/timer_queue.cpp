@@ -6,7 +6,9 @@
 namespace drover::server {
 
 TimerQueue::TimerQueue() : thread_([this] { run(); }) {}
-TimerQueue::~TimerQueue() { stop(); }
+TimerQueue::~TimerQueue() {
+    stop();
+}
 
 uint64_t TimerQueue::schedule(int64_t at, std::function<void()> fire) {
     std::lock_guard lock(mutex_);

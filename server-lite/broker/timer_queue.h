@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// TimerQueue: one thread that runs functions at monotonic times: heartbeats, delayed evaluations, nack timeouts, the ends
-// of blocking queries, GC. Functions must be short; they may schedule and cancel.
+// TimerQueue: one thread that runs functions at monotonic times: heartbeats, delayed evaluations, nack
+// timeouts, the ends of blocking queries, GC. Functions must be short; they may schedule and cancel.
 #pragma once
 #include <condition_variable>
 #include <cstdint>

@@ -7,7 +7,9 @@ WorkPool::WorkPool(unsigned threads) {
     for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
 }
 
-WorkPool::~WorkPool() { stop(); }
+WorkPool::~WorkPool() {
+    stop();
+}
 
 bool WorkPool::post(std::function<void()> work) {
     {

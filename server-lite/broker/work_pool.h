@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// WorkPool: a few threads for what must not run on the log's apply thread, the timer thread or a caller's: answering reads,
-// dry runs of the scheduler, watching deployments, GC.
+// WorkPool: a few threads for what must not run on the log's apply thread, the timer thread or a caller's:
+// answering reads, dry runs of the scheduler, watching deployments, GC.
 #pragma once
 #include <condition_variable>
 #include <deque>

@@ -31,11 +31,13 @@ Status job_upsert(StateWriter& w, const cmd::JobUpsert& command) {
         if (wanted == 0 && existing)
             return make_error(Code::FailedPrecondition, "Enforcing job modify index 0: job already exists");
         if (wanted != 0 && !existing)
-            return make_error(Code::FailedPrecondition, "Enforcing job modify index {}: job does not exist", wanted);
+            return make_error(Code::FailedPrecondition, "Enforcing job modify index {}: job does not exist",
+                              wanted);
         if (wanted != 0 && existing->job_modify_index() != wanted)
-            return make_error(Code::FailedPrecondition,
-                              "Enforcing job modify index {}: job exists with conflicting job modify index: {}", wanted,
-                              existing->job_modify_index());
+            return make_error(
+                Code::FailedPrecondition,
+                "Enforcing job modify index {}: job exists with conflicting job modify index: {}", wanted,
+                existing->job_modify_index());
     }
     const bool changed = !existing || existing->stop() || model::spec_changed(*existing, job);
     if (changed) {
@@ -46,7 +48,8 @@ Status job_upsert(StateWriter& w, const cmd::JobUpsert& command) {
         job.set_stop(false);
         job.set_stable(false);
         job.set_submit_time(w.time());
-        job.set_status(existing && !existing->stop() ? existing->status() : std::string(model::kJobStatusPending));
+        job.set_status(existing && !existing->stop() ? existing->status()
+                                                     : std::string(model::kJobStatusPending));
         job.clear_status_description();
         job.clear_version_tag();
         const uint64_t version = job.version();
@@ -92,7 +95,8 @@ void stop_alloc(StateWriter& w, const cmd::AllocStop& stop) {
     auto alloc = *found->alloc;
     alloc.set_desired_status(stop.desired_status());
     alloc.set_desired_description(stop.description());
-    if (!stop.client_status().empty() && !model::client_terminal(alloc)) alloc.set_client_status(stop.client_status());
+    if (!stop.client_status().empty() && !model::client_terminal(alloc))
+        alloc.set_client_status(stop.client_status());
     if (!stop.followup_eval_id().empty()) alloc.set_followup_eval_id(stop.followup_eval_id());
     if (!stop.preempted_by().empty()) alloc.set_preempted_by_allocation(stop.preempted_by());
     alloc.set_modify_index(w.index());
@@ -129,7 +133,8 @@ void update_alloc(StateWriter& w, const model::Allocation& update, const JobPtr&
     const auto& old = *found->alloc;
     *alloc.mutable_task_states() = old.task_states();
     alloc.set_next_allocation(old.next_allocation());
-    if (update.client_status() != model::kAllocClientLost && update.client_status() != model::kAllocClientUnknown) {
+    if (update.client_status() != model::kAllocClientLost &&
+        update.client_status() != model::kAllocClientUnknown) {
         alloc.set_client_status(old.client_status());
         alloc.set_client_description(old.client_description());
     }
@@ -139,7 +144,8 @@ void update_alloc(StateWriter& w, const model::Allocation& update, const JobPtr&
     alloc.set_modify_index(w.index());
     alloc.set_alloc_modify_index(w.index());
     alloc.set_modify_time(w.time());
-    w.put_alloc({std::make_shared<const model::Allocation>(std::move(alloc)), job ? job : found->job, found->handed_over});
+    w.put_alloc({std::make_shared<const model::Allocation>(std::move(alloc)), job ? job : found->job,
+                 found->handed_over});
 }
 
 void follow_up(StateWriter& w, const cmd::AllocFollowup& followup) {
@@ -219,8 +225,10 @@ Status node_upsert(StateWriter& w, const cmd::NodeUpsert& command) {
         event.set_timestamp(w.time());
         add_event(node, event, 0);
     }
-    if (!existing || existing->status() != node.status()) node.set_status_updated_at(w.time() / 1'000'000'000);
-    else node.set_status_updated_at(existing->status_updated_at());
+    if (!existing || existing->status() != node.status())
+        node.set_status_updated_at(w.time() / 1'000'000'000);
+    else
+        node.set_status_updated_at(existing->status_updated_at());
     w.put_node(std::move(node));
     put_evals(w, command.evals());
     return {};
@@ -283,7 +291,8 @@ Status node_eligibility(StateWriter& w, const cmd::NodeEligibility& command) {
     const auto existing = w.state().node(command.node_id());
     if (!existing) return make_error(Code::NotFound, "node not found");
     if (existing->has_drain_strategy() && command.eligibility() == model::kNodeEligible)
-        return make_error(Code::InvalidArgument, "can not set node's scheduling eligibility to eligible while it is draining");
+        return make_error(Code::InvalidArgument,
+                          "can not set node's scheduling eligibility to eligible while it is draining");
     auto node = *existing;
     node.set_scheduling_eligibility(command.eligibility());
     if (command.has_event()) add_event(node, command.event(), w.index());
@@ -355,27 +364,42 @@ Status reap(StateWriter& w, const cmd::Reap& command) {
 Status dispatch(StateWriter& w, const cmd::Command& command) {
     using cmd::Command;
     switch (command.kind_case()) {
-        case Command::kJobUpsert: return job_upsert(w, command.job_upsert());
-        case Command::kJobDeregister: return job_deregister(w, command.job_deregister());
-        case Command::kEvalUpsert: put_evals(w, command.eval_upsert().evals()); return {};
-        case Command::kPlan: return plan(w, command.plan());
-        case Command::kNodeUpsert: return node_upsert(w, command.node_upsert());
-        case Command::kNodeStatus: return node_status(w, command.node_status());
-        case Command::kNodeDrain: return node_drain(w, command.node_drain());
-        case Command::kNodeEligibility: return node_eligibility(w, command.node_eligibility());
+        case Command::kJobUpsert:
+            return job_upsert(w, command.job_upsert());
+        case Command::kJobDeregister:
+            return job_deregister(w, command.job_deregister());
+        case Command::kEvalUpsert:
+            put_evals(w, command.eval_upsert().evals());
+            return {};
+        case Command::kPlan:
+            return plan(w, command.plan());
+        case Command::kNodeUpsert:
+            return node_upsert(w, command.node_upsert());
+        case Command::kNodeStatus:
+            return node_status(w, command.node_status());
+        case Command::kNodeDrain:
+            return node_drain(w, command.node_drain());
+        case Command::kNodeEligibility:
+            return node_eligibility(w, command.node_eligibility());
         case Command::kNodeRemove:
             for (const auto& id : command.node_remove().node_ids()) w.remove_node(id);
             put_evals(w, command.node_remove().evals());
             return {};
-        case Command::kAllocClientUpdate: return client_update(w, command.alloc_client_update());
+        case Command::kAllocClientUpdate:
+            return client_update(w, command.alloc_client_update());
         case Command::kAllocTransition:
-            for (const auto& [id, wanted] : command.alloc_transition().transitions()) transition(w, id, wanted);
+            for (const auto& [id, wanted] : command.alloc_transition().transitions())
+                transition(w, id, wanted);
             put_evals(w, command.alloc_transition().evals());
             return {};
-        case Command::kDeploymentUpdate: return deployment_update(w, command.deployment_update());
-        case Command::kSchedulerConfig: return scheduler_config(w, command.scheduler_config());
-        case Command::kReap: return reap(w, command.reap());
-        case Command::KIND_NOT_SET: break;
+        case Command::kDeploymentUpdate:
+            return deployment_update(w, command.deployment_update());
+        case Command::kSchedulerConfig:
+            return scheduler_config(w, command.scheduler_config());
+        case Command::kReap:
+            return reap(w, command.reap());
+        case Command::KIND_NOT_SET:
+            break;
     }
     return make_error(Code::Unimplemented, "a command that this version does not know: use a newer drover");
 }

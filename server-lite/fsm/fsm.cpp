@@ -82,53 +82,62 @@ Status write_state(const State& state, const raft::RecordSink& sink) {
     DROVER_CHECK(sink(head.SerializeAsString()));
 
     JobPool pool(sink);
-    DROVER_CHECK(write_table(state.jobs, sink, [&](SnapshotRecord& r, const std::string&, const JobPtr& job) -> Status {
-        DROVER_TRY(auto place, pool.place(job));
-        r.mutable_job()->set_pool(place);
-        return {};
-    }));
-    DROVER_CHECK(write_table(state.versions, sink, [&](SnapshotRecord& r, const std::string&, const JobPtr& job) -> Status {
-        DROVER_TRY(auto place, pool.place(job));
-        r.mutable_job_version()->set_pool(place);
-        return {};
-    }));
-    DROVER_CHECK(write_table(state.submissions, sink,
-                             [&](SnapshotRecord& r, const std::string& key, const SubmissionPtr& submission) -> Status {
-        auto* of = r.mutable_submission();
-        const auto first = key.find('\0'), second = key.find('\0', first + 1);
-        of->set_namespace_(key.substr(0, first));
-        of->set_job_id(key.substr(first + 1, second - first - 1));
-        uint64_t version = 0;
-        for (size_t i = second + 1; i < key.size(); ++i) version = version << 8 | static_cast<uint8_t>(key[i]);
-        of->set_version(version);
-        *of->mutable_submission() = *submission;
-        return {};
-    }));
+    DROVER_CHECK(write_table(state.jobs, sink,
+                             [&](SnapshotRecord& r, const std::string&, const JobPtr& job) -> Status {
+                                 DROVER_TRY(auto place, pool.place(job));
+                                 r.mutable_job()->set_pool(place);
+                                 return {};
+                             }));
+    DROVER_CHECK(write_table(state.versions, sink,
+                             [&](SnapshotRecord& r, const std::string&, const JobPtr& job) -> Status {
+                                 DROVER_TRY(auto place, pool.place(job));
+                                 r.mutable_job_version()->set_pool(place);
+                                 return {};
+                             }));
+    DROVER_CHECK(write_table(
+        state.submissions, sink,
+        [&](SnapshotRecord& r, const std::string& key, const SubmissionPtr& submission) -> Status {
+            auto* of = r.mutable_submission();
+            const auto first = key.find('\0'), second = key.find('\0', first + 1);
+            of->set_namespace_(key.substr(0, first));
+            of->set_job_id(key.substr(first + 1, second - first - 1));
+            uint64_t version = 0;
+            for (size_t i = second + 1; i < key.size(); ++i)
+                version = version << 8 | static_cast<uint8_t>(key[i]);
+            of->set_version(version);
+            *of->mutable_submission() = *submission;
+            return {};
+        }));
     auto copy = [](auto* to, const auto& from) { *to = *from; };
-    DROVER_CHECK(write_table(state.summaries, sink, [&](SnapshotRecord& r, const std::string&, const SummaryPtr& v) -> Status {
-        copy(r.mutable_summary(), v);
-        return {};
-    }));
-    DROVER_CHECK(write_table(state.evals, sink, [&](SnapshotRecord& r, const std::string&, const EvalPtr& v) -> Status {
-        copy(r.mutable_eval(), v);
-        return {};
-    }));
-    DROVER_CHECK(write_table(state.nodes, sink, [&](SnapshotRecord& r, const std::string&, const NodePtr& v) -> Status {
-        copy(r.mutable_node(), v);
-        return {};
-    }));
-    DROVER_CHECK(write_table(state.allocs, sink, [&](SnapshotRecord& r, const std::string&, const AllocPtr& v) -> Status {
-        DROVER_TRY(auto place, pool.place(v->job));
-        auto* of = r.mutable_alloc();
-        *of->mutable_alloc() = *v->alloc;
-        of->set_pool(place);
-        of->set_handed_over(v->handed_over);
-        return {};
-    }));
-    DROVER_CHECK(write_table(state.deployments, sink, [&](SnapshotRecord& r, const std::string&, const DeploymentPtr& v) -> Status {
-        copy(r.mutable_deployment(), v);
-        return {};
-    }));
+    DROVER_CHECK(write_table(state.summaries, sink,
+                             [&](SnapshotRecord& r, const std::string&, const SummaryPtr& v) -> Status {
+                                 copy(r.mutable_summary(), v);
+                                 return {};
+                             }));
+    DROVER_CHECK(write_table(state.evals, sink,
+                             [&](SnapshotRecord& r, const std::string&, const EvalPtr& v) -> Status {
+                                 copy(r.mutable_eval(), v);
+                                 return {};
+                             }));
+    DROVER_CHECK(write_table(state.nodes, sink,
+                             [&](SnapshotRecord& r, const std::string&, const NodePtr& v) -> Status {
+                                 copy(r.mutable_node(), v);
+                                 return {};
+                             }));
+    DROVER_CHECK(write_table(state.allocs, sink,
+                             [&](SnapshotRecord& r, const std::string&, const AllocPtr& v) -> Status {
+                                 DROVER_TRY(auto place, pool.place(v->job));
+                                 auto* of = r.mutable_alloc();
+                                 *of->mutable_alloc() = *v->alloc;
+                                 of->set_pool(place);
+                                 of->set_handed_over(v->handed_over);
+                                 return {};
+                             }));
+    DROVER_CHECK(write_table(state.deployments, sink,
+                             [&](SnapshotRecord& r, const std::string&, const DeploymentPtr& v) -> Status {
+                                 copy(r.mutable_deployment(), v);
+                                 return {};
+                             }));
     SnapshotRecord config;
     *config.mutable_scheduler_config() = *state.config;
     return sink(config.SerializeAsString());
@@ -141,7 +150,8 @@ struct Reader {
     std::vector<JobPtr> pool;
 
     Result<JobPtr> job_at(uint64_t place) const {
-        if (place >= pool.size()) return make_error(Code::DataLoss, "snapshot names job {} of {}", place, pool.size());
+        if (place >= pool.size())
+            return make_error(Code::DataLoss, "snapshot names job {} of {}", place, pool.size());
         return pool[place];
     }
 
@@ -149,7 +159,8 @@ struct Reader {
         switch (r.kind_case()) {
             case SnapshotRecord::kHead:
                 if (r.head().format() != 1)
-                    return make_error(Code::Unimplemented, "snapshot has format {}, this version reads 1", r.head().format());
+                    return make_error(Code::Unimplemented, "snapshot has format {}, this version reads 1",
+                                      r.head().format());
                 s.index = r.head().index();
                 for (int i = 0; i < r.head().table_index_size() && i < static_cast<int>(kTables); ++i)
                     s.table_index[static_cast<size_t>(i)] = r.head().table_index(i);
@@ -189,7 +200,8 @@ struct Reader {
                 s.nodes.set(v->id(), v);
                 return {};
             }
-            case SnapshotRecord::kAlloc: return add_alloc(*r.mutable_alloc());
+            case SnapshotRecord::kAlloc:
+                return add_alloc(*r.mutable_alloc());
             case SnapshotRecord::kDeployment: {
                 auto v = std::make_shared<const model::Deployment>(std::move(*r.mutable_deployment()));
                 s.deployments.set(v->id(), v);
@@ -199,14 +211,17 @@ struct Reader {
             case SnapshotRecord::kSchedulerConfig:
                 s.config = std::make_shared<const model::SchedulerConfiguration>(r.scheduler_config());
                 return {};
-            case SnapshotRecord::KIND_NOT_SET: break;
+            case SnapshotRecord::KIND_NOT_SET:
+                break;
         }
-        return make_error(Code::Unimplemented, "snapshot has a record that this version does not know: use a newer drover");
+        return make_error(Code::Unimplemented,
+                          "snapshot has a record that this version does not know: use a newer drover");
     }
 
     Status add_alloc(cmd::AllocOf& of) {
         DROVER_TRY(auto job, job_at(of.pool()));
-        AllocRecord record{std::make_shared<const model::Allocation>(std::move(*of.mutable_alloc())), job, of.handed_over()};
+        AllocRecord record{std::make_shared<const model::Allocation>(std::move(*of.mutable_alloc())), job,
+                           of.handed_over()};
         const auto& a = *record.alloc;
         s.allocs_by_job.set(pair_key(job_key(a.namespace_(), a.job_id()), a.id()), 1);
         s.allocs_by_node.set(pair_key(a.node_id(), a.id()), 1);
@@ -229,7 +244,8 @@ Result<State> read_state(const raft::RecordSource& source) {
         DROVER_TRY(auto bytes, source());
         if (!bytes) break;
         SnapshotRecord record;
-        if (!record.ParseFromString(*bytes)) return make_error(Code::DataLoss, "snapshot has a record that cannot be read");
+        if (!record.ParseFromString(*bytes))
+            return make_error(Code::DataLoss, "snapshot has a record that cannot be read");
         DROVER_CHECK(reader.add(record));
     }
     return std::move(reader.s);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fsm: the StateMachine behind the log. Applies batches of commands to the StateStore and tells the leader's queues what
-// came of them. All on the log's apply thread.
+// Fsm: the StateMachine behind the log. Applies batches of commands to the StateStore and tells the leader's
+// queues what came of them. All on the log's apply thread.
 #pragma once
 #include <functional>
 
@@ -13,7 +13,8 @@ class Fsm final : public raft::StateMachine {
  public:
     explicit Fsm(StateStore& store) : store_(store) {}
 
-    // Called after a batch is published, with all its effects; must not block. Not during replay: set it after.
+    // Called after a batch is published, with all its effects; must not block. Not during replay: set it
+    // after.
     void set_hook(std::function<void(const Effects&, uint64_t index)> hook) { hook_ = std::move(hook); }
 
     std::vector<Status> apply(std::span<const raft::Entry> entries) override;

@@ -23,10 +23,14 @@ int64_t count_of(const model::TaskGroupSummary& s, std::string_view status) {
 }
 
 void set_count(model::TaskGroupSummary& s, std::string_view status, int64_t value) {
-    if (status == model::kAllocClientPending) s.set_starting(value);
-    else if (status == model::kAllocClientRunning) s.set_running(value);
-    else if (status == model::kAllocClientLost) s.set_lost(value);
-    else if (status == model::kAllocClientUnknown) s.set_unknown(value);
+    if (status == model::kAllocClientPending)
+        s.set_starting(value);
+    else if (status == model::kAllocClientRunning)
+        s.set_running(value);
+    else if (status == model::kAllocClientLost)
+        s.set_lost(value);
+    else if (status == model::kAllocClientUnknown)
+        s.set_unknown(value);
 }
 
 }  // namespace
@@ -37,7 +41,8 @@ void StateWriter::touch(TableId table, std::string key) {
     fx_.touched.insert(std::move(key));
 }
 
-// ---- jobs ------------------------------------------------------------------------------------------------------------
+// ---- jobs
+// ------------------------------------------------------------------------------------------------------------
 
 void StateWriter::put_job(model::Job job, uint32_t versions_kept) {
     const std::string ns = job.namespace_(), id = job.id();
@@ -65,7 +70,8 @@ void StateWriter::put_job(model::Job job, uint32_t versions_kept) {
     uint32_t seen = 0;
     bool stable_seen = false;
     for (const auto& version : s_.job_versions(ns, id)) {
-        const bool first_stable = version->stable() && !std::exchange(stable_seen, stable_seen || version->stable());
+        const bool first_stable =
+            version->stable() && !std::exchange(stable_seen, stable_seen || version->stable());
         if (++seen <= versions_kept || first_stable || version->has_version_tag()) continue;
         s_.versions.erase(version_key(ns, id, version->version()));
         s_.submissions.erase(version_key(ns, id, version->version()));
@@ -126,15 +132,17 @@ std::string StateWriter::job_status(const model::Job& job) const {
     if (job.type() == model::kJobTypeSystem || model::is_periodic(job) || model::is_parameterized(job))
         return std::string(stopped ? model::kJobStatusDead : model::kJobStatusRunning);
     bool any = false, live = false;
-    s_.allocs_by_job.scan_prefix(pair_key(job_key(job.namespace_(), job.id()), ""), [&](const std::string& key, char) {
-        auto alloc = s_.alloc(std::string_view(key).substr(key.rfind('\0') + 1));
-        any = true;
-        live = alloc && !model::terminal(*alloc->alloc);
-        return !live;
-    });
+    s_.allocs_by_job.scan_prefix(pair_key(job_key(job.namespace_(), job.id()), ""),
+                                 [&](const std::string& key, char) {
+                                     auto alloc = s_.alloc(std::string_view(key).substr(key.rfind('\0') + 1));
+                                     any = true;
+                                     live = alloc && !model::terminal(*alloc->alloc);
+                                     return !live;
+                                 });
     if (live) return std::string(model::kJobStatusRunning);
     for (const auto& deployment : s_.job_deployments(job.namespace_(), job.id()))
-        if (!stopped && deployment->job_version() == job.version() && model::deployment_active(deployment->status()))
+        if (!stopped && deployment->job_version() == job.version() &&
+            model::deployment_active(deployment->status()))
             return std::string(model::kJobStatusRunning);
     for (const auto& eval : s_.job_evals(job.namespace_(), job.id())) {
         any = true;
@@ -174,7 +182,8 @@ void StateWriter::refresh_status(const JobId& id) {
     }
 }
 
-// ---- evaluations -----------------------------------------------------------------------------------------------------
+// ---- evaluations
+// -----------------------------------------------------------------------------------------------------
 
 void StateWriter::put_eval(model::Evaluation eval) {
     auto before = s_.eval(eval.id());
@@ -225,7 +234,8 @@ void StateWriter::remove_eval(const std::string& id) {
     fx_.touched.insert(watch::job_evals(eval->namespace_(), eval->job_id()));
 }
 
-// ---- allocations -----------------------------------------------------------------------------------------------------
+// ---- allocations
+// -----------------------------------------------------------------------------------------------------
 
 void StateWriter::put_alloc(AllocRecord record) {
     const auto before = s_.alloc(record.alloc->id());
@@ -236,7 +246,8 @@ void StateWriter::put_alloc(AllocRecord record) {
     const bool held = before && holds_resources(*before), holds = holds_resources(record);
     if (held) subtract_usage(usage, *before->alloc);
     if (holds) add_usage(usage, alloc);
-    const bool placement_changed = !before || before->alloc->alloc_modify_index() != alloc.alloc_modify_index();
+    const bool placement_changed =
+        !before || before->alloc->alloc_modify_index() != alloc.alloc_modify_index();
     if (placement_changed) usage.placed_index = index_;
     if (held || holds || placement_changed) s_.usage.set(node_id, freeze(std::move(usage)));
     if (held && !holds) {
@@ -276,11 +287,15 @@ void StateWriter::count_summary(const AllocRecord* before, const AllocRecord& af
     if (entry == summary.mutable_summary()->end()) return;
     auto& group = entry->second;
     if (!before && group.queued() > 0) group.set_queued(group.queued() - 1);
-    if (before && count_of(group, old_status) > 0) set_count(group, old_status, count_of(group, old_status) - 1);
+    if (before && count_of(group, old_status) > 0)
+        set_count(group, old_status, count_of(group, old_status) - 1);
     const auto& status = alloc.client_status();
-    if (status == model::kAllocClientComplete) group.set_complete(group.complete() + 1);
-    else if (status == model::kAllocClientFailed) group.set_failed(group.failed() + 1);
-    else set_count(group, status, count_of(group, status) + 1);
+    if (status == model::kAllocClientComplete)
+        group.set_complete(group.complete() + 1);
+    else if (status == model::kAllocClientFailed)
+        group.set_failed(group.failed() + 1);
+    else
+        set_count(group, status, count_of(group, status) + 1);
     put_summary(std::move(summary));
 }
 
@@ -311,8 +326,10 @@ void StateWriter::count_deployment(const AllocRecord* before, const AllocRecord&
         if (is == -1) group.set_unhealthy_allocs(group.unhealthy_allocs() + 1);
         if (is == 1) {
             group.set_healthy_allocs(group.healthy_allocs() + 1);
-            const int64_t at = alloc.deployment_status().timestamp() ? alloc.deployment_status().timestamp() : time_;
-            if (deadline > 0) group.set_require_progress_by(std::max(group.require_progress_by(), at + deadline));
+            const int64_t at =
+                alloc.deployment_status().timestamp() ? alloc.deployment_status().timestamp() : time_;
+            if (deadline > 0)
+                group.set_require_progress_by(std::max(group.require_progress_by(), at + deadline));
         }
     }
     put_deployment(std::move(deployment));
@@ -340,7 +357,8 @@ void StateWriter::remove_alloc(const std::string& id) {
     s_.allocs.erase(id);
 }
 
-// ---- nodes, deployments, configuration -------------------------------------------------------------------------------
+// ---- nodes, deployments, configuration
+// -------------------------------------------------------------------------------
 
 void StateWriter::put_node(model::Node node) {
     auto before = s_.node(node.id());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// StateWriter: the only way to change a State. Each put keeps what hangs on a value in step: secondary indexes, node usage,
-// job summaries, deployment counters, job status; and notes what changed (Effects). Pure: index and time come with it.
+// StateWriter: the only way to change a State. Each put keeps what hangs on a value in step: secondary
+// indexes, node usage, job summaries, deployment counters, job status; and notes what changed (Effects).
+// Pure: index and time come with it.
 #pragma once
 #include <set>
 #include <string>
@@ -17,12 +18,12 @@ using JobId = std::pair<std::string, std::string>;  // namespace, id
 // What the leader's queues must hear about after the change is published.
 struct Effects {
     Touched touched;
-    std::vector<EvalPtr> evals;              // as written, in order
-    std::set<std::string> freed_classes;     // computed node classes with new room
+    std::vector<EvalPtr> evals;           // as written, in order
+    std::set<std::string> freed_classes;  // computed node classes with new room
     std::set<std::string> freed_nodes;
-    std::set<JobId> satisfied_jobs;          // an evaluation completed without failed placements, or the job is gone
-    std::set<std::string> nodes;             // changed or removed
-    std::set<std::string> deployments;       // changed, or with allocations that did
+    std::set<JobId> satisfied_jobs;  // an evaluation completed without failed placements, or the job is gone
+    std::set<std::string> nodes;     // changed or removed
+    std::set<std::string> deployments;  // changed, or with allocations that did
 };
 
 class StateWriter {
@@ -39,13 +40,14 @@ class StateWriter {
     void put_job(model::Job job, uint32_t versions_kept);
     void set_job_stable(const std::string& ns, const std::string& id, uint64_t version);
     void remove_job(const std::string& ns, const std::string& id);
-    void put_submission(const std::string& ns, const std::string& id, uint64_t version, model::JobSubmission submission);
+    void put_submission(const std::string& ns, const std::string& id, uint64_t version,
+                        model::JobSubmission submission);
 
     // Stamps indexes and times; a completed evaluation without failures cancels the job's blocked ones.
     void put_eval(model::Evaluation eval);
     void remove_eval(const std::string& id);
 
-    void put_alloc(AllocRecord record);      // indexes are the caller's business
+    void put_alloc(AllocRecord record);  // indexes are the caller's business
     void remove_alloc(const std::string& id);
 
     void put_node(model::Node node);
@@ -54,7 +56,8 @@ class StateWriter {
     void remove_deployment(const std::string& id);
     void put_config(model::SchedulerConfiguration config);
 
-    // Recomputes the status of the jobs whose allocations, evaluations or deployments changed. At the end of a command.
+    // Recomputes the status of the jobs whose allocations, evaluations or deployments changed. At the end of
+    // a command.
     void finish();
 
  private:
@@ -70,7 +73,7 @@ class StateWriter {
     uint64_t index_;
     int64_t time_;
     Effects& fx_;
-    std::set<JobId> stale_;                  // jobs whose status may have changed
+    std::set<JobId> stale_;  // jobs whose status may have changed
 };
 
 }  // namespace drover::server

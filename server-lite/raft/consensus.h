@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Consensus: what server-lite asks of a replicated log, whoever provides it: raft_io/single_log (a cluster of one) today.
-// Knows bytes, never commands: what they mean is the StateMachine's business.
+// Consensus: what server-lite asks of a replicated log, whoever provides it: raft_io/single_log (a cluster of
+// one) today. Knows bytes, never commands: what they mean is the StateMachine's business.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -28,8 +28,9 @@ using RecordSource = std::function<Result<std::optional<std::string>>()>;
 class StateMachine {
  public:
     virtual ~StateMachine() = default;
-    // Committed entries, in order, each index once. They are durable when this is called. Answers one Status an entry,
-    // which goes to its proposer; an entry that cannot even be read is a DataLoss or FailedPrecondition there.
+    // Committed entries, in order, each index once. They are durable when this is called. Answers one Status
+    // an entry, which goes to its proposer; an entry that cannot even be read is a DataLoss or
+    // FailedPrecondition there.
     virtual std::vector<Status> apply(std::span<const Entry> entries) = 0;
     // O(1). The function writes the state of this moment as records; it is called once, on any thread.
     virtual std::function<Status(const RecordSink&)> capture() = 0;
@@ -41,19 +42,19 @@ enum class Role { Follower, Candidate, Leader };
 
 class Consensus {
  public:
-    // The index of the entry, after it was applied here; or the Status that apply answered for it; or why it did not get
-    // into the log (Unavailable: not leader, ResourceExhausted: no space, Cancelled: shutting down). Called once, on the
-    // apply thread: must not block.
+    // The index of the entry, after it was applied here; or the Status that apply answered for it; or why it
+    // did not get into the log (Unavailable: not leader, ResourceExhausted: no space, Cancelled: shutting
+    // down). Called once, on the apply thread: must not block.
     using Done = std::function<void(Result<uint64_t>)>;
 
     virtual ~Consensus() = default;
     virtual void propose(std::string command, Done done) = 0;
     virtual Role role() const = 0;
     virtual uint64_t term() const = 0;
-    virtual uint64_t last_index() const = 0;      // appended
+    virtual uint64_t last_index() const = 0;  // appended
     virtual uint64_t applied_index() const = 0;
     virtual uint64_t snapshot_index() const = 0;
-    virtual void stop() = 0;                      // answers what waits with Cancelled; idempotent
+    virtual void stop() = 0;  // answers what waits with Cancelled; idempotent
 };
 
 }  // namespace drover::server::raft

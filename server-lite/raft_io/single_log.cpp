@@ -29,7 +29,9 @@ struct Statement {
 
 }  // namespace
 
-void SingleLog::CloseDb::operator()(sqlite3* db) const { sqlite3_close_v2(db); }
+void SingleLog::CloseDb::operator()(sqlite3* db) const {
+    sqlite3_close_v2(db);
+}
 
 SingleLog::SingleLog(SingleLogOptions options, StateMachine& machine)
     : options_(std::move(options)), machine_(machine) {}
@@ -49,9 +51,13 @@ Result<std::unique_ptr<SingleLog>> SingleLog::open(SingleLogOptions options, Sta
     return log;
 }
 
-SingleLog::~SingleLog() { stop(); }
+SingleLog::~SingleLog() {
+    stop();
+}
 
-std::string SingleLog::db_path() const { return join_path(options_.dir, "raft.db"); }
+std::string SingleLog::db_path() const {
+    return join_path(options_.dir, "raft.db");
+}
 
 Error SingleLog::db_error(std::string_view what) const {
     const int code = sqlite3_errcode(db_.get()) & 0xff;
@@ -59,13 +65,15 @@ Error SingleLog::db_error(std::string_view what) const {
     switch (code) {
         case SQLITE_CORRUPT:
         case SQLITE_NOTADB:
-            return make_error(Code::DataLoss, "log {} is damaged: {}: {} (the file is kept; restore it from a backup)",
+            return make_error(Code::DataLoss,
+                              "log {} is damaged: {}: {} (the file is kept; restore it from a backup)",
                               db_path(), what, text);
         case SQLITE_BUSY:
         case SQLITE_LOCKED:
             return make_error(Code::Unavailable, "log {} is in use by another process", db_path());
         case SQLITE_FULL:
-            return make_error(Code::ResourceExhausted, "log {}: {}: no space left on the device", db_path(), what);
+            return make_error(Code::ResourceExhausted, "log {}: {}: no space left on the device", db_path(),
+                              what);
         case SQLITE_CANTOPEN:
         case SQLITE_PERM:
         case SQLITE_READONLY:
@@ -87,11 +95,12 @@ Status SingleLog::open_db() {
     db_.reset(raw);
     if (rc != SQLITE_OK) return db_error("open");
     // EXCLUSIVE: one server per directory, and no shared-memory file.
-    for (const char* sql : {"PRAGMA locking_mode=EXCLUSIVE", "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL",
-                            "PRAGMA cache_size=-512", "PRAGMA wal_autocheckpoint=1000",
-                            "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID",
-                            "CREATE TABLE IF NOT EXISTS entries(idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, "
-                            "crc INTEGER NOT NULL, command BLOB NOT NULL)"})
+    for (const char* sql :
+         {"PRAGMA locking_mode=EXCLUSIVE", "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL",
+          "PRAGMA cache_size=-512", "PRAGMA wal_autocheckpoint=1000",
+          "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID",
+          "CREATE TABLE IF NOT EXISTS entries(idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, "
+          "crc INTEGER NOT NULL, command BLOB NOT NULL)"})
         DROVER_CHECK(exec(sql));
     if (sqlite3_prepare_v3(db_.get(), "INSERT INTO entries(idx, term, crc, command) VALUES(?,?,?,?)", -1,
                            SQLITE_PREPARE_PERSISTENT, &insert_, nullptr) != SQLITE_OK)
@@ -99,23 +108,28 @@ Status SingleLog::open_db() {
     Statement read(db_.get(), "SELECT value FROM meta WHERE key='format'");
     const int step = sqlite3_step(read.stmt);
     if (step == SQLITE_ROW && sqlite3_column_int64(read.stmt, 0) > kFormat)
-        return make_error(Code::FailedPrecondition, "log {} has format {}, this version reads up to {}: use a newer drover",
-                          db_path(), sqlite3_column_int64(read.stmt, 0), kFormat);
+        return make_error(Code::FailedPrecondition,
+                          "log {} has format {}, this version reads up to {}: use a newer drover", db_path(),
+                          sqlite3_column_int64(read.stmt, 0), kFormat);
     if (step != SQLITE_ROW && step != SQLITE_DONE) return db_error("read meta");
     return {};
 }
 
-// Each start is a new term, as a new leader is. Written after the replay: what fails to start changes nothing.
+// Each start is a new term, as a new leader is. Written after the replay: what fails to start changes
+// nothing.
 Status SingleLog::load_meta() {
     {
         Statement read(db_.get(), "SELECT value FROM meta WHERE key='term'");
         const int step = sqlite3_step(read.stmt);
-        if (step == SQLITE_ROW) term_ = static_cast<uint64_t>(sqlite3_column_int64(read.stmt, 0));
-        else if (step != SQLITE_DONE) return db_error("read meta");
+        if (step == SQLITE_ROW)
+            term_ = static_cast<uint64_t>(sqlite3_column_int64(read.stmt, 0));
+        else if (step != SQLITE_DONE)
+            return db_error("read meta");
     }
     ++term_;
     const auto sql = fmt::format(
-        "BEGIN; INSERT OR REPLACE INTO meta VALUES('format', {}); INSERT OR REPLACE INTO meta VALUES('term', {}); COMMIT",
+        "BEGIN; INSERT OR REPLACE INTO meta VALUES('format', {}); INSERT OR REPLACE INTO meta VALUES('term', "
+        "{}); COMMIT",
         kFormat, term_.load());
     return exec(sql.c_str());
 }
@@ -123,7 +137,8 @@ Status SingleLog::load_meta() {
 Status SingleLog::restore_snapshot() {
     const auto path = join_path(options_.dir, "snapshot");
     if (!path_exists(path)) return {};
-    DROVER_TRY(auto info, read_snapshot_file(path, [&](const RecordSource& source) { return machine_.restore(source); }));
+    DROVER_TRY(auto info, read_snapshot_file(
+                              path, [&](const RecordSource& source) { return machine_.restore(source); }));
     snapshot_index_ = info.index;
     last_index_ = applied_index_ = info.index;
     return {};
@@ -139,8 +154,8 @@ Status SingleLog::replay() {
         for (size_t i = 0; i < results.size(); ++i)
             if (!results[i] && (results[i].error().code() == Code::DataLoss ||
                                 results[i].error().code() == Code::Unimplemented))
-                return make_error(results[i].error().code(), "log {}, entry {}: {}", db_path(), batch[i].index,
-                                  results[i].error().message());
+                return make_error(results[i].error().code(), "log {}, entry {}: {}", db_path(),
+                                  batch[i].index, results[i].error().message());
         if (!batch.empty()) applied_index_ = batch.back().index;
         batch.clear();
         return {};
@@ -155,10 +170,11 @@ Status SingleLog::replay() {
         const auto size = static_cast<size_t>(sqlite3_column_bytes(read.stmt, 3));
         if (size > 0) entry.command.assign(static_cast<const char*>(sqlite3_column_blob(read.stmt, 3)), size);
         if (entry.index != last_index_ + 1)
-            return make_error(Code::DataLoss, "log {} has a gap: entry {} follows {} (the file is kept)", db_path(),
-                              entry.index, last_index_.load());
+            return make_error(Code::DataLoss, "log {} has a gap: entry {} follows {} (the file is kept)",
+                              db_path(), entry.index, last_index_.load());
         if (crc32(entry.command) != static_cast<uint32_t>(sqlite3_column_int64(read.stmt, 2)))
-            return make_error(Code::DataLoss, "log {} is damaged: entry {} does not match its checksum (the file is kept)",
+            return make_error(Code::DataLoss,
+                              "log {} is damaged: entry {} does not match its checksum (the file is kept)",
                               db_path(), entry.index);
         last_index_ = entry.index;
         batch.push_back(std::move(entry));
@@ -171,13 +187,18 @@ void SingleLog::propose(std::string command, Done done) {
     std::optional<Error> refused;
     {
         std::lock_guard lock(mutex_);
-        if (stopping_) refused = Error(Code::Cancelled, "the server is shutting down");
-        else if (!broken_.empty()) refused = Error(Code::Unavailable, broken_);
-        else if (queue_.size() >= kQueueMax) refused = Error(Code::ResourceExhausted, "too many writes are waiting");
+        if (stopping_)
+            refused = Error(Code::Cancelled, "the server is shutting down");
+        else if (!broken_.empty())
+            refused = Error(Code::Unavailable, broken_);
+        else if (queue_.size() >= kQueueMax)
+            refused = Error(Code::ResourceExhausted, "too many writes are waiting");
         else if (command.size() > kCommandBytesMax)
-            refused = make_error(Code::ResourceExhausted, "the request is too large: {} bytes, the limit is {}",
-                                 command.size(), kCommandBytesMax);
-        else queue_.push_back({std::move(command), std::move(done)});
+            refused =
+                make_error(Code::ResourceExhausted, "the request is too large: {} bytes, the limit is {}",
+                           command.size(), kCommandBytesMax);
+        else
+            queue_.push_back({std::move(command), std::move(done)});
     }
     if (refused) return done(std::move(*refused));
     wake_.notify_one();
@@ -224,8 +245,10 @@ void SingleLog::commit(std::vector<Proposal> batch) {
     DROVER_ASSERT(results.size() == entries.size());
     applied_index_ = entries.back().index;
     for (size_t i = 0; i < batch.size(); ++i) {
-        if (results[i]) batch[i].done(entries[i].index);
-        else batch[i].done(std::move(results[i]).error());
+        if (results[i])
+            batch[i].done(entries[i].index);
+        else
+            batch[i].done(std::move(results[i]).error());
     }
 }
 
@@ -238,7 +261,8 @@ Status SingleLog::append(const std::vector<Entry>& entries) {
             sqlite3_bind_int64(insert_, 1, static_cast<int64_t>(entry.index));
             sqlite3_bind_int64(insert_, 2, static_cast<int64_t>(entry.term));
             sqlite3_bind_int64(insert_, 3, crc32(entry.command));
-            sqlite3_bind_blob(insert_, 4, entry.command.data(), static_cast<int>(entry.command.size()), SQLITE_STATIC);
+            sqlite3_bind_blob(insert_, 4, entry.command.data(), static_cast<int>(entry.command.size()),
+                              SQLITE_STATIC);
             if (sqlite3_step(insert_) != SQLITE_DONE) return db_error("append");
         }
         sqlite3_reset(insert_);
@@ -249,16 +273,20 @@ Status SingleLog::append(const std::vector<Entry>& entries) {
     sqlite3_reset(insert_);
     const int code = sqlite3_errcode(db_.get()) & 0xff;
     if (!sqlite3_get_autocommit(db_.get())) sqlite3_exec(db_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
-    // After a failed fsync nobody knows what is on the disk: go on only where SQLite says that nothing was written.
+    // After a failed fsync nobody knows what is on the disk: go on only where SQLite says that nothing was
+    // written.
     if (code != SQLITE_FULL && code != SQLITE_NOMEM && code != SQLITE_TOOBIG) {
         std::lock_guard lock(mutex_);
-        broken_ = fmt::format("the server's log failed and takes no writes until a restart: {}", status.error().message());
+        broken_ = fmt::format("the server's log failed and takes no writes until a restart: {}",
+                              status.error().message());
     }
     return status;
 }
 
 void SingleLog::maybe_snapshot() {
-    if (!db_ || applied_index_ - snapshot_index_ < options_.snapshot_threshold || snapshot_running_.exchange(true)) return;
+    if (!db_ || applied_index_ - snapshot_index_ < options_.snapshot_threshold ||
+        snapshot_running_.exchange(true))
+        return;
     if (snapshotter_.joinable()) snapshotter_.join();
     const uint64_t index = applied_index_;
     snapshotter_ = std::thread([this, index, writer = machine_.capture()] {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// SingleLog: the log of a cluster of one. SQLite (WAL, synchronous=FULL) with group commit on one writer thread: all
-// proposals that are waiting go into one transaction; it is on disk before any of them is applied. Without a directory
-// nothing is stored (agent -dev). Made by server.cpp; knows nothing of what the commands mean.
+// SingleLog: the log of a cluster of one. SQLite (WAL, synchronous=FULL) with group commit on one writer
+// thread: all proposals that are waiting go into one transaction; it is on disk before any of them is
+// applied. Without a directory nothing is stored (agent -dev). Made by server.cpp; knows nothing of what the
+// commands mean.
 //
-// Files in `dir`: raft.db (entries), snapshot (the state at one index, replaced by rename). After a crash anywhere the
-// state is that of the last committed transaction. A file that cannot be trusted is an Error naming it; it is kept.
+// Files in `dir`: raft.db (entries), snapshot (the state at one index, replaced by rename). After a crash
+// anywhere the state is that of the last committed transaction. A file that cannot be trusted is an Error
+// naming it; it is kept.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -22,13 +24,14 @@ struct sqlite3_stmt;
 namespace drover::server::raft {
 
 struct SingleLogOptions {
-    std::string dir;                        // empty: in memory
-    uint64_t snapshot_threshold = 8192;     // applied entries between two snapshots
+    std::string dir;                     // empty: in memory
+    uint64_t snapshot_threshold = 8192;  // applied entries between two snapshots
 };
 
 class SingleLog final : public Consensus {
  public:
-    // Restores the snapshot, replays the log into `machine`, then starts the writer. `machine` outlives the log.
+    // Restores the snapshot, replays the log into `machine`, then starts the writer. `machine` outlives the
+    // log.
     static Result<std::unique_ptr<SingleLog>> open(SingleLogOptions options, StateMachine& machine);
     ~SingleLog() override;
 
@@ -72,11 +75,11 @@ class SingleLog final : public Consensus {
     std::mutex mutex_;
     std::condition_variable wake_;
     std::deque<Proposal> queue_;
-    uint64_t truncate_to_ = 0;              // set by the snapshot thread
+    uint64_t truncate_to_ = 0;  // set by the snapshot thread
     bool stopping_ = false;
     std::atomic<bool> stopped_{false};
     std::atomic<bool> snapshot_running_{false};
-    std::string broken_;                    // an I/O error after which the disk is not trusted: refuse everything
+    std::string broken_;  // an I/O error after which the disk is not trusted: refuse everything
 
     std::atomic<uint64_t> term_{0}, last_index_{0}, applied_index_{0}, snapshot_index_{0};
     std::thread writer_, snapshotter_;

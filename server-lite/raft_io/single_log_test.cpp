@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: what was acknowledged is never lost and never doubled, wherever the process is killed; damaged files are named and
-// kept. Method: a child process writes numbered entries and tells which were acknowledged; it is killed at random; the log
-// is opened again and compared. The machine under test adds up its entries, so a lost or doubled one shows.
+// Goal: what was acknowledged is never lost and never doubled, wherever the process is killed; damaged files
+// are named and kept. Method: a child process writes numbered entries and tells which were acknowledged; it
+// is killed at random; the log is opened again and compared. The machine under test adds up its entries, so a
+// lost or doubled one shows.
 #include "server-lite/raft_io/single_log.h"
 
 #include <gtest/gtest.h>
@@ -28,8 +29,10 @@ class Adder final : public StateMachine {
             EXPECT_EQ(entry.index, index + 1);
             index = entry.index;
             values.push_back(entry.command);
-            if (entry.command == "refuse") out.push_back(make_error(Code::FailedPrecondition, "refused"));
-            else out.push_back({});
+            if (entry.command == "refuse")
+                out.push_back(make_error(Code::FailedPrecondition, "refused"));
+            else
+                out.push_back({});
         }
         return out;
     }
@@ -119,7 +122,8 @@ TEST(SingleLog, LosesNothingThatWasAcknowledgedWhenKilledAnywhere) {
         auto log = SingleLog::open({dir.path, 40}, machine);
         ASSERT_TRUE(log) << log.error().message();
         ASSERT_GE(machine.values.size(), acknowledged);
-        for (size_t i = 0; i < machine.values.size(); ++i) ASSERT_EQ(machine.values[i], std::to_string(i + 1));
+        for (size_t i = 0; i < machine.values.size(); ++i)
+            ASSERT_EQ(machine.values[i], std::to_string(i + 1));
         EXPECT_EQ((*log)->applied_index(), machine.values.size());
     }
     EXPECT_GT(acknowledged, 100u);
@@ -159,7 +163,8 @@ void fill(const std::string& dir, int entries, uint64_t threshold) {
     Adder machine;
     auto log = SingleLog::open({dir, threshold}, machine);
     ASSERT_TRUE(log);
-    for (int i = 1; i <= entries; ++i) ASSERT_TRUE(propose(**log, std::string(500, static_cast<char>('a' + i % 26))));
+    for (int i = 1; i <= entries; ++i)
+        ASSERT_TRUE(propose(**log, std::string(500, static_cast<char>('a' + i % 26))));
 }
 
 TEST(SingleLog, NamesADamagedEntryAndKeepsTheFile) {

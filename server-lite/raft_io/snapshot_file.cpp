@@ -94,7 +94,8 @@ Result<SnapshotInfo> read_snapshot_file(const std::string& path,
                                         const std::function<Status(const RecordSource&)>& restore) {
     DROVER_TRY(std::string bytes, read_file(path, 4ull << 30));
     auto damaged = [&](std::string_view what) {
-        return make_error(Code::DataLoss, "snapshot {} is damaged: {} (the file is kept; restore it from a backup)", path,
+        return make_error(Code::DataLoss,
+                          "snapshot {} is damaged: {} (the file is kept; restore it from a backup)", path,
                           what);
     };
     constexpr size_t kHead = 8 + 8 + 8, kTail = 4 + 8 + 4;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The snapshot file: a head (magic, log index), length-prefixed records, and a tail with their number and checksum. Written
-// to a temporary name, fsynced, renamed, directory fsynced: the name always stands for a whole file.
+// The snapshot file: a head (magic, log index), length-prefixed records, and a tail with their number and
+// checksum. Written to a temporary name, fsynced, renamed, directory fsynced: the name always stands for a
+// whole file.
 #pragma once
 #include <cstdint>
 #include <functional>

@@ -7,7 +7,8 @@
 namespace drover::server {
 namespace {
 
-Result<uint64_t> alloc_list(const cluster::AllocListRequest& r, const State& s, cluster::AllocListResponse& out) {
+Result<uint64_t> alloc_list(const cluster::AllocListRequest& r, const State& s,
+                            cluster::AllocListResponse& out) {
     const auto ns = namespace_of(r.query());
     std::vector<Item<AllocPtr>> items;
     s.allocs.each([&](const std::string& id, const AllocPtr& record) {
@@ -15,7 +16,9 @@ Result<uint64_t> alloc_list(const cluster::AllocListRequest& r, const State& s, 
         items.push_back({index_token(record->alloc->create_index(), id), id, record});
     });
     std::sort(items.begin(), items.end(), [](const auto& a, const auto& b) { return a.token < b.token; });
-    for (const auto& record : page_of(std::move(items), r.query(), *out.mutable_meta())) {
+    DROVER_TRY(auto page, page_of(std::move(items), r.query(), *out.mutable_meta(),
+                                  [](const AllocPtr& record) { return alloc_stub(*record); }));
+    for (const auto& record : page) {
         auto& stub = *out.add_allocs();
         stub = alloc_stub(*record);
         if (r.resources()) *stub.mutable_allocated_resources() = record->alloc->allocated_resources();
@@ -24,7 +27,8 @@ Result<uint64_t> alloc_list(const cluster::AllocListRequest& r, const State& s, 
     return s.table(TableId::Allocs);
 }
 
-void alloc_stop(Core& core, const cluster::AllocStopRequest& r, std::function<void(Result<cluster::AllocStopResponse>)> done) {
+void alloc_stop(Core& core, const cluster::AllocStopRequest& r,
+                std::function<void(Result<cluster::AllocStopResponse>)> done) {
     const auto state = core.store.snapshot();
     const auto record = state->alloc(r.alloc_id());
     if (!record) return done(make_error(Code::NotFound, "alloc not found"));
@@ -52,15 +56,18 @@ void register_alloc_endpoints(Endpoints& e) {
     using namespace cluster;
     using Keys = Endpoints::Keys;
     auto& core = e.core();
-    e.read<AllocGetRequest, AllocGetResponse>("Alloc.Get", [](const auto& r) { return Keys{watch::alloc(r.alloc_id())}; },
+    e.read<AllocGetRequest, AllocGetResponse>(
+        "Alloc.Get", [](const auto& r) { return Keys{watch::alloc(r.alloc_id())}; },
         [](const auto& r, const State& s, auto& out) -> Result<uint64_t> {
             const auto record = s.alloc(r.alloc_id());
             if (!record) return make_error(Code::NotFound, "alloc not found");
             *out.mutable_alloc() = full_alloc(*record);
             return record->alloc->modify_index();
         });
-    e.read<AllocListRequest, AllocListResponse>("Alloc.List", [](const auto&) { return Keys{watch::table(TableId::Allocs)}; }, alloc_list);
-    e.read<AllocGetManyRequest, AllocGetManyResponse>("Alloc.GetMany",
+    e.read<AllocListRequest, AllocListResponse>(
+        "Alloc.List", [](const auto&) { return Keys{watch::table(TableId::Allocs)}; }, alloc_list);
+    e.read<AllocGetManyRequest, AllocGetManyResponse>(
+        "Alloc.GetMany",
         [](const auto& r) {
             Keys keys;
             for (const auto& id : r.alloc_ids()) keys.push_back(watch::alloc(id));
@@ -75,7 +82,8 @@ void register_alloc_endpoints(Endpoints& e) {
                 }
             return index != 0 ? index : s.table(TableId::Allocs);
         });
-    e.write<AllocStopRequest, AllocStopResponse>("Alloc.Stop", [&core](auto r, auto done) { alloc_stop(core, *r, done); });
+    e.write<AllocStopRequest, AllocStopResponse>("Alloc.Stop",
+                                                 [&core](auto r, auto done) { alloc_stop(core, *r, done); });
 }
 
 }  // namespace drover::server

@@ -11,7 +11,9 @@ namespace {
 
 constexpr int kMatchesMax = 20;
 
-std::string address_of(Core& core) { return core.rpc_address().empty() ? "127.0.0.1:4647" : core.rpc_address(); }
+std::string address_of(Core& core) {
+    return core.rpc_address().empty() ? "127.0.0.1:4647" : core.rpc_address();
+}
 
 template <class Value>
 void match(const Table<Value>& table, const std::string& prefix, cluster::SearchResponse::Matches& out,
@@ -50,11 +52,13 @@ Result<uint64_t> search(const cluster::SearchRequest& r, const State& s, cluster
     // Ids are lower-case hex; a prefix that cannot be one matches nothing.
     if (in("evals")) {
         known = true;
-        match<EvalPtr>(s.evals, r.prefix(), found["evals"], [&](const EvalPtr& e) { return here(e->namespace_()); });
+        match<EvalPtr>(s.evals, r.prefix(), found["evals"],
+                       [&](const EvalPtr& e) { return here(e->namespace_()); });
     }
     if (in("allocs")) {
         known = true;
-        match<AllocPtr>(s.allocs, r.prefix(), found["allocs"], [&](const AllocPtr& a) { return here(a->alloc->namespace_()); });
+        match<AllocPtr>(s.allocs, r.prefix(), found["allocs"],
+                        [&](const AllocPtr& a) { return here(a->alloc->namespace_()); });
     }
     if (in("nodes")) {
         known = true;
@@ -62,7 +66,8 @@ Result<uint64_t> search(const cluster::SearchRequest& r, const State& s, cluster
     }
     if (in("deployment")) {
         known = true;
-        match<DeploymentPtr>(s.deployments, r.prefix(), found["deployment"], [&](const DeploymentPtr& d) { return here(d->namespace_()); });
+        match<DeploymentPtr>(s.deployments, r.prefix(), found["deployment"],
+                             [&](const DeploymentPtr& d) { return here(d->namespace_()); });
     }
     if (in("namespaces")) {
         known = true;
@@ -70,8 +75,8 @@ Result<uint64_t> search(const cluster::SearchRequest& r, const State& s, cluster
         if (std::string_view("default").starts_with(r.prefix())) matches.add_ids("default");
     }
     if (!known) {
-        if (context == "node_pools" || context == "plugins" || context == "volumes" || context == "scaling_policy" ||
-            context == "vars" || context == "quotas")
+        if (context == "node_pools" || context == "plugins" || context == "volumes" ||
+            context == "scaling_policy" || context == "vars" || context == "quotas")
             found[context];
         else
             return make_error(Code::InvalidArgument, "invalid context: {}", context);
@@ -152,16 +157,18 @@ void register_cluster_endpoints(Endpoints& e) {
         response.add_addresses(address_of(core));
         done(std::move(response));
     });
-    e.read<ListRequest, SchedulerConfigResponse>("Cluster.SchedulerConfig",
-        [](const auto&) { return Keys{watch::table(TableId::Config)}; },
+    e.read<ListRequest, SchedulerConfigResponse>(
+        "Cluster.SchedulerConfig", [](const auto&) { return Keys{watch::table(TableId::Config)}; },
         [](const auto&, const State& s, auto& out) -> Result<uint64_t> {
             *out.mutable_config() = *s.config;
             return s.config->modify_index();
         });
-    e.write<SetSchedulerConfigRequest, SetSchedulerConfigResponse>("Cluster.SetSchedulerConfig",
-        [&core](auto r, auto done) { set_config(core, *r, done); });
-    e.read<SearchRequest, SearchResponse>("Cluster.Search", [](const auto&) { return Keys{}; }, search);
-    e.read<ListRequest, NamespaceListResponse>("Cluster.Namespaces", [](const auto&) { return Keys{}; },
+    e.write<SetSchedulerConfigRequest, SetSchedulerConfigResponse>(
+        "Cluster.SetSchedulerConfig", [&core](auto r, auto done) { set_config(core, *r, done); });
+    e.read<SearchRequest, SearchResponse>(
+        "Cluster.Search", [](const auto&) { return Keys{}; }, search);
+    e.read<ListRequest, NamespaceListResponse>(
+        "Cluster.Namespaces", [](const auto&) { return Keys{}; },
         [](const auto& r, const State&, auto& out) -> Result<uint64_t> {
             if (!std::string_view("default").starts_with(r.query().prefix())) return uint64_t{1};
             auto& ns = *out.add_namespaces();

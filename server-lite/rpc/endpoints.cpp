@@ -30,14 +30,17 @@ Endpoints::Endpoints(Core& core) : core_(core) {
     register_cluster_endpoints(*this);
 }
 
-Endpoints::~Endpoints() { stop(); }
+Endpoints::~Endpoints() {
+    stop();
+}
 
-void Endpoints::call(const google::protobuf::MethodDescriptor& method, std::shared_ptr<const Message> request, Done done,
-                     std::shared_ptr<ports::CancelToken> cancel) {
+void Endpoints::call(const google::protobuf::MethodDescriptor& method, std::shared_ptr<const Message> request,
+                     Done done, std::shared_ptr<ports::CancelToken> cancel) {
     if (auto writer = writers_.find(&method); writer != writers_.end()) {
         auto shared = std::make_shared<Done>(std::move(done));
         const bool taken = core_.pool.post([act = &writer->second, request, shared] {
-            act->operator()(request, [shared](Result<std::unique_ptr<Message>> result) { (*shared)(std::move(result)); });
+            act->operator()(
+                request, [shared](Result<std::unique_ptr<Message>> result) { (*shared)(std::move(result)); });
         });
         if (!taken) (*shared)(Error(Code::Cancelled, "the server is shutting down"));
         return;
@@ -55,18 +58,21 @@ void Endpoints::call(const google::protobuf::MethodDescriptor& method, std::shar
     waiting->done = std::move(done);
     waiting->cancel = cancel;
     waiting->min_index = query.min_index();
-    bool refused = false;
+    std::optional<Error> refused;
     {
         std::lock_guard lock(mutex_);
-        if (stopped_ || waiting_.size() >= kWaitingMax) refused = true;
-        else waiting_.insert(waiting);
+        if (stopped_)
+            refused = Error(Code::Cancelled, "the server is shutting down");
+        else if (waiting_.size() >= kWaitingMax)
+            refused = Error(Code::ResourceExhausted, "too many requests are waiting");
+        else
+            waiting_.insert(waiting);
     }
-    if (refused)
-        return waiting->done(stopped_ ? Error(Code::Cancelled, "the server is shutting down")
-                                      : Error(Code::ResourceExhausted, "too many requests are waiting"));
+    if (refused) return waiting->done(std::move(*refused));
     if (waiting->min_index > 0) {
         int64_t wait = query.max_wait_ns() > 0 ? std::min(query.max_wait_ns(), kWaitMax) : kWaitMax;
-        wait += wait / 16 * static_cast<int64_t>(reinterpret_cast<uintptr_t>(waiting.get()) / 64 % 16) / 16;  // spread the herd
+        wait += wait / 16 * static_cast<int64_t>(reinterpret_cast<uintptr_t>(waiting.get()) / 64 % 16) /
+                16;  // spread the herd
         const auto timer = core_.timers.schedule(mono_now() + wait, [this, weak = std::weak_ptr(waiting)] {
             auto w = weak.lock();
             if (!w) return;
@@ -110,25 +116,27 @@ void Endpoints::run(const std::shared_ptr<Waiting>& w) {
         if (w->cancelled) return finish(w, Error(Code::Cancelled, "cancelled"));
         // Watch first, then look: a change in between is not missed.
         if (!over) {
-            const auto watch = core_.store.watch(w->reader->keys(*w->request), [this, weak = std::weak_ptr(w)] {
-                auto waiting = weak.lock();
-                if (!waiting) return;
-                bool again;
-                {
-                    std::lock_guard lock(waiting->mutex);
-                    waiting->changed = true;
-                    again = std::exchange(waiting->waiting, false);
-                }
-                if (again) core_.pool.post([this, waiting] { run(waiting); });
-            });
+            const auto watch =
+                core_.store.watch(w->reader->keys(*w->request), [this, weak = std::weak_ptr(w)] {
+                    auto waiting = weak.lock();
+                    if (!waiting) return;
+                    bool again;
+                    {
+                        std::lock_guard lock(waiting->mutex);
+                        waiting->changed = true;
+                        again = std::exchange(waiting->waiting, false);
+                    }
+                    if (again) core_.pool.post([this, waiting] { run(waiting); });
+                });
             std::lock_guard lock(w->mutex);
             w->watch = watch;
         }
         const auto state = core_.store.snapshot();
         auto response = w->reader->make(*w->request);
         auto index = w->reader->answer(*w->request, *state, *response);
-        const bool not_yet = index ? *index <= w->min_index
-                                   : index.error().code() == Code::NotFound && w->reader->missing == Missing::Waits;
+        const bool not_yet =
+            index ? *index <= w->min_index
+                  : index.error().code() == Code::NotFound && w->reader->missing == Missing::Waits;
         if (over || !not_yet) {
             if (!index) return finish(w, std::move(index).error());
             w->reader->meta(*response, std::max<uint64_t>(1, *index));
@@ -169,6 +177,8 @@ void Endpoints::stop() {
     for (auto& w : left) finish(w, Error(Code::Cancelled, "the server is shutting down"));
 }
 
-std::string index_token(uint64_t create_index, std::string_view id) { return fmt::format("{:020}.{}", create_index, id); }
+std::string index_token(uint64_t create_index, std::string_view id) {
+    return fmt::format("{:020}.{}", create_index, id);
+}
 
 }  // namespace drover::server

@@ -42,7 +42,8 @@ void add_related(const State& s, model::Evaluation& eval) {
     }
 }
 
-Result<uint64_t> eval_list(const cluster::EvalListRequest& r, const State& s, cluster::EvalListResponse& out) {
+Result<uint64_t> eval_list(const cluster::EvalListRequest& r, const State& s,
+                           cluster::EvalListResponse& out) {
     const auto ns = namespace_of(r.query());
     std::vector<Item<EvalPtr>> items;
     s.evals.each([&](const std::string& id, const EvalPtr& eval) {
@@ -52,14 +53,17 @@ Result<uint64_t> eval_list(const cluster::EvalListRequest& r, const State& s, cl
         items.push_back({index_token(eval->create_index(), id), id, eval});
     });
     std::sort(items.begin(), items.end(), [](const auto& a, const auto& b) { return a.token < b.token; });
-    for (const auto& eval : page_of(std::move(items), r.query(), *out.mutable_meta())) *out.add_evals() = *eval;
+    DROVER_TRY(auto page, page_of(std::move(items), r.query(), *out.mutable_meta(),
+                                  [](const auto& value) -> const auto& { return *value; }));
+    for (const auto& eval : page) *out.add_evals() = *eval;
     return s.table(TableId::Evals);
 }
 
 template <class Records>
 uint64_t add_stubs(Records records, cluster::AllocListResponse& out) {
     std::sort(records.begin(), records.end(), [](const AllocPtr& a, const AllocPtr& b) {
-        return std::pair(a->alloc->create_index(), a->alloc->id()) < std::pair(b->alloc->create_index(), b->alloc->id());
+        return std::pair(a->alloc->create_index(), a->alloc->id()) <
+               std::pair(b->alloc->create_index(), b->alloc->id());
     });
     uint64_t index = 0;
     for (const auto& record : records) {
@@ -74,7 +78,8 @@ uint64_t add_stubs(Records records, cluster::AllocListResponse& out) {
 void register_eval_endpoints(Endpoints& e) {
     using namespace cluster;
     using Keys = Endpoints::Keys;
-    e.read<EvalGetRequest, EvalGetResponse>("Eval.Get", [](const auto& r) { return Keys{watch::eval(r.eval_id())}; },
+    e.read<EvalGetRequest, EvalGetResponse>(
+        "Eval.Get", [](const auto& r) { return Keys{watch::eval(r.eval_id())}; },
         [](const auto& r, const State& s, auto& out) -> Result<uint64_t> {
             const auto eval = s.eval(r.eval_id());
             if (!eval) return make_error(Code::NotFound, "eval not found");
@@ -82,34 +87,40 @@ void register_eval_endpoints(Endpoints& e) {
             if (r.related()) add_related(s, *out.mutable_eval());
             return eval->modify_index();
         });
-    e.read<EvalListRequest, EvalListResponse>("Eval.List", [](const auto&) { return Keys{watch::table(TableId::Evals)}; }, eval_list);
-    e.read<EvalGetRequest, AllocListResponse>("Eval.Allocations", [](const auto& r) { return Keys{watch::eval_allocs(r.eval_id())}; },
+    e.read<EvalListRequest, EvalListResponse>(
+        "Eval.List", [](const auto&) { return Keys{watch::table(TableId::Evals)}; }, eval_list);
+    e.read<EvalGetRequest, AllocListResponse>(
+        "Eval.Allocations", [](const auto& r) { return Keys{watch::eval_allocs(r.eval_id())}; },
         [](const auto& r, const State& s, auto& out) -> Result<uint64_t> {
             const auto index = add_stubs(s.eval_allocs(r.eval_id()), out);
             return index != 0 ? index : s.table(TableId::Allocs);
         });
-    e.read<DeploymentGetRequest, DeploymentGetResponse>("Deployment.Get",
-        [](const auto& r) { return Keys{watch::deployment(r.deployment_id())}; },
+    e.read<DeploymentGetRequest, DeploymentGetResponse>(
+        "Deployment.Get", [](const auto& r) { return Keys{watch::deployment(r.deployment_id())}; },
         [](const auto& r, const State& s, auto& out) -> Result<uint64_t> {
             const auto deployment = s.deployment(r.deployment_id());
             if (!deployment) return make_error(Code::NotFound, "deployment not found");
             *out.mutable_deployment() = *deployment;
             return deployment->modify_index();
         });
-    e.read<ListRequest, DeploymentListResponse>("Deployment.List",
-        [](const auto&) { return Keys{watch::table(TableId::Deployments)}; },
+    e.read<ListRequest, DeploymentListResponse>(
+        "Deployment.List", [](const auto&) { return Keys{watch::table(TableId::Deployments)}; },
         [](const auto& r, const State& s, auto& out) -> Result<uint64_t> {
             const auto ns = namespace_of(r.query());
             std::vector<Item<DeploymentPtr>> items;
             s.deployments.each([&](const std::string& id, const DeploymentPtr& d) {
-                if (ns == "*" || d->namespace_() == ns) items.push_back({index_token(d->create_index(), id), id, d});
+                if (ns == "*" || d->namespace_() == ns)
+                    items.push_back({index_token(d->create_index(), id), id, d});
             });
-            std::sort(items.begin(), items.end(), [](const auto& a, const auto& b) { return a.token < b.token; });
-            for (const auto& d : page_of(std::move(items), r.query(), *out.mutable_meta())) *out.add_deployments() = *d;
+            std::sort(items.begin(), items.end(),
+                      [](const auto& a, const auto& b) { return a.token < b.token; });
+            DROVER_TRY(auto page, page_of(std::move(items), r.query(), *out.mutable_meta(),
+                                          [](const auto& value) -> const auto& { return *value; }));
+            for (const auto& d : page) *out.add_deployments() = *d;
             return s.table(TableId::Deployments);
         });
-    e.read<DeploymentGetRequest, AllocListResponse>("Deployment.Allocations",
-        [](const auto&) { return Keys{watch::table(TableId::Allocs)}; },
+    e.read<DeploymentGetRequest, AllocListResponse>(
+        "Deployment.Allocations", [](const auto&) { return Keys{watch::table(TableId::Allocs)}; },
         [](const auto& r, const State& s, auto& out) -> Result<uint64_t> {
             std::vector<AllocPtr> records;
             if (const auto d = s.deployment(r.deployment_id()))

@@ -44,17 +44,22 @@ class Call final : public grpc::ServerGenericBidiReactor {
 
     void OnReadDone(bool ok) override {
         if (!ok) return Finish(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "the request is missing"));
-        std::shared_ptr<Message> request(
-            google::protobuf::MessageFactory::generated_factory()->GetPrototype(method_->input_type())->New());
+        std::shared_ptr<Message> request(google::protobuf::MessageFactory::generated_factory()
+                                             ->GetPrototype(method_->input_type())
+                                             ->New());
         grpc::ProtoBufferReader reader(&request_bytes_);
         if (!request->ParseFromZeroCopyStream(&reader))
-            return Finish(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
-                                       fmt::format("the request is no {}", method_->input_type()->full_name())));
+            return Finish(
+                grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
+                             fmt::format("the request is no {}", method_->input_type()->full_name())));
         hold();
-        target_.call(*method_, std::move(request), [this](Result<std::unique_ptr<Message>> result) {
-            answer(std::move(result));
-            release();
-        }, cancel_);
+        target_.call(
+            *method_, std::move(request),
+            [this](Result<std::unique_ptr<Message>> result) {
+                answer(std::move(result));
+                release();
+            },
+            cancel_);
     }
 
     void OnWriteDone(bool) override {}
@@ -103,9 +108,11 @@ struct GrpcListener::Impl {
 
 GrpcListener::GrpcListener(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-Result<std::unique_ptr<GrpcListener>> GrpcListener::start(const std::string& host, uint16_t port, ports::ClusterPort& target) {
+Result<std::unique_ptr<GrpcListener>> GrpcListener::start(const std::string& host, uint16_t port,
+                                                          ports::ClusterPort& target) {
     auto impl = std::make_unique<Impl>(target);
-    const std::string text = host.find(':') != std::string::npos && !host.starts_with("[") ? "[" + host + "]" : host;
+    const std::string text =
+        host.find(':') != std::string::npos && !host.starts_with("[") ? "[" + host + "]" : host;
     int bound = 0;
     grpc::ServerBuilder builder;
     builder.AddListeningPort(fmt::format("{}:{}", text, port), grpc::InsecureServerCredentials(), &bound);
@@ -115,7 +122,9 @@ Result<std::unique_ptr<GrpcListener>> GrpcListener::start(const std::string& hos
     builder.RegisterCallbackGenericService(&impl->service);
     impl->server = builder.BuildAndStart();
     if (!impl->server || bound == 0)
-        return make_error(Code::Unavailable, "RPC address {}:{} cannot be bound: in use, or no address of this machine", text, port);
+        return make_error(Code::Unavailable,
+                          "RPC address {}:{} cannot be bound: in use, or no address of this machine", text,
+                          port);
     impl->address = fmt::format("{}:{}", text, bound);
     return std::unique_ptr<GrpcListener>(new GrpcListener(std::move(impl)));
 }
@@ -124,6 +133,8 @@ GrpcListener::~GrpcListener() {
     if (impl_ && impl_->server) impl_->server->Shutdown(std::chrono::system_clock::now());
 }
 
-const std::string& GrpcListener::address() const { return impl_->address; }
+const std::string& GrpcListener::address() const {
+    return impl_->address;
+}
 
 }  // namespace drover::server

@@ -25,7 +25,8 @@ struct Rpc : ::testing::Test {
     }
 
     // Calls and waits; `context` may be cancelled meanwhile.
-    grpc::Status call(const std::string& method, const std::string& bytes, std::string* out, grpc::ClientContext& context) {
+    grpc::Status call(const std::string& method, const std::string& bytes, std::string* out,
+                      grpc::ClientContext& context) {
         grpc::Slice slice(bytes);
         grpc::ByteBuffer request(&slice, 1), response;
         std::promise<grpc::Status> promise;
@@ -35,11 +36,13 @@ struct Rpc : ::testing::Test {
         if (status.ok() && out) {
             std::vector<grpc::Slice> slices;
             if (!response.Dump(&slices).ok()) return grpc::Status(grpc::StatusCode::INTERNAL, "unreadable");
-            for (const auto& part : slices) out->append(reinterpret_cast<const char*>(part.begin()), part.size());
+            for (const auto& part : slices)
+                out->append(reinterpret_cast<const char*>(part.begin()), part.size());
         }
         return status;
     }
-    grpc::Status call(const std::string& method, const google::protobuf::Message& request, google::protobuf::Message* out) {
+    grpc::Status call(const std::string& method, const google::protobuf::Message& request,
+                      google::protobuf::Message* out) {
         grpc::ClientContext context;
         std::string bytes;
         auto status = call(method, request.SerializeAsString(), &bytes, context);
@@ -75,9 +78,11 @@ TEST_F(Rpc, PassesErrorsOn) {
 
 TEST_F(Rpc, RefusesWhatIsNoCallOfOurs) {
     grpc::ClientContext a, b, c;
-    EXPECT_EQ(call("/drover.cluster.Job/Explode", "", nullptr, a).error_code(), grpc::StatusCode::UNIMPLEMENTED);
+    EXPECT_EQ(call("/drover.cluster.Job/Explode", "", nullptr, a).error_code(),
+              grpc::StatusCode::UNIMPLEMENTED);
     EXPECT_EQ(call("/google.protobuf.Any/Get", "", nullptr, b).error_code(), grpc::StatusCode::UNIMPLEMENTED);
-    EXPECT_EQ(call("/drover.cluster.Job/Get", "\x0a\xff\xff\xff", nullptr, c).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    EXPECT_EQ(call("/drover.cluster.Job/Get", "\x0a\xff\xff\xff", nullptr, c).error_code(),
+              grpc::StatusCode::INVALID_ARGUMENT);
 }
 
 TEST_F(Rpc, EndsABlockingQueryWhenTheCallerIsGone) {
@@ -91,8 +96,12 @@ TEST_F(Rpc, EndsABlockingQueryWhenTheCallerIsGone) {
     const int64_t end = mono_now() + 10 * kSecond;
     std::string watchers;
     do {
-        watchers = testing::ask<cluster::StatsResponse>(server->port(), "Cluster.Stats", cluster::StatusRequest())
-                       .sections().at("state").values().at("watchers");
+        watchers =
+            testing::ask<cluster::StatsResponse>(server->port(), "Cluster.Stats", cluster::StatusRequest())
+                .sections()
+                .at("state")
+                .values()
+                .at("watchers");
     } while (watchers != "0" && mono_now() < end);
     EXPECT_EQ(watchers, "0");
 }
@@ -102,10 +111,16 @@ TEST_F(Rpc, StopsWhileCallsWait) {
     list.mutable_query()->set_min_index(1'000'000);
     grpc::ClientContext context;
     std::promise<grpc::Status> ended;
-    std::thread caller([&] { ended.set_value(call("/drover.cluster.Job/List", list.SerializeAsString(), nullptr, context)); });
+    std::thread caller([&] {
+        ended.set_value(call("/drover.cluster.Job/List", list.SerializeAsString(), nullptr, context));
+    });
     const int64_t end = mono_now() + 10 * kSecond;
-    while (mono_now() < end && testing::ask<cluster::StatsResponse>(server->port(), "Cluster.Stats", cluster::StatusRequest())
-                                       .sections().at("state").values().at("watchers") == "0") {
+    while (mono_now() < end &&
+           testing::ask<cluster::StatsResponse>(server->port(), "Cluster.Stats", cluster::StatusRequest())
+                   .sections()
+                   .at("state")
+                   .values()
+                   .at("watchers") == "0") {
     }
     server->stop();
     EXPECT_FALSE(ended.get_future().get().ok());
@@ -115,10 +130,12 @@ TEST_F(Rpc, StopsWhileCallsWait) {
 TEST_F(Rpc, NamesAnAddressThatIsInUse) {
     ServerOptions options;
     options.rpc_bind_address = "127.0.0.1";
-    options.rpc_port = static_cast<uint16_t>(std::stoi(server->rpc_address().substr(server->rpc_address().rfind(':') + 1)));
+    options.rpc_port =
+        static_cast<uint16_t>(std::stoi(server->rpc_address().substr(server->rpc_address().rfind(':') + 1)));
     auto second = Server::start(options);
     ASSERT_FALSE(second);
-    EXPECT_NE(second.error().message().find(server->rpc_address()), std::string::npos) << second.error().message();
+    EXPECT_NE(second.error().message().find(server->rpc_address()), std::string::npos)
+        << second.error().message();
 }
 
 }  // namespace

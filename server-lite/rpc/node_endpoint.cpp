@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The Node service: what clients say and ask, and what operators do to nodes. A client proves itself by the secret that it
-// registered with.
+// The Node service: what clients say and ask, and what operators do to nodes. A client proves itself by the
+// secret that it registered with.
 #include "base/clock.h"
 #include "base/uuid.h"
 #include "model/status.h"
@@ -47,7 +47,8 @@ bool placement_differs(const Node& a, const Node& b) {
            a.node_resources().SerializeAsString() != b.node_resources().SerializeAsString();
 }
 
-void node_register(Core& core, const cluster::NodeRegisterRequest& r, std::function<void(Result<NodeHeartbeatResponse>)> done) {
+void node_register(Core& core, const cluster::NodeRegisterRequest& r,
+                   std::function<void(Result<NodeHeartbeatResponse>)> done) {
     Node node = r.node();
     auto missing = [&](std::string_view what) {
         done(make_error(Code::InvalidArgument, "missing {} for client registration", what));
@@ -56,21 +57,27 @@ void node_register(Core& core, const cluster::NodeRegisterRequest& r, std::funct
     if (node.datacenter().empty()) return missing("datacenter");
     if (node.name().empty()) return missing("node name");
     if (node.secret_id().empty()) return missing("node secret ID");
-    if (!is_uuid(node.id())) return done(make_error(Code::InvalidArgument, "node ID \"{}\" is not a UUID", node.id()));
+    if (!is_uuid(node.id()))
+        return done(make_error(Code::InvalidArgument, "node ID \"{}\" is not a UUID", node.id()));
     if (node.node_pool().empty()) node.set_node_pool(std::string(model::kNodePoolDefault));
     if (node.node_pool() == model::kNodePoolAll)
-        return done(make_error(Code::InvalidArgument, "node is not allowed to register in node pool \"all\""));
+        return done(
+            make_error(Code::InvalidArgument, "node is not allowed to register in node pool \"all\""));
     if (node.status().empty()) node.set_status(std::string(model::kNodeStatusInit));
-    if (node.scheduling_eligibility().empty()) node.set_scheduling_eligibility(std::string(model::kNodeEligible));
+    if (node.scheduling_eligibility().empty())
+        node.set_scheduling_eligibility(std::string(model::kNodeEligible));
     if (node.status() != model::kNodeStatusInit && node.status() != model::kNodeStatusReady)
-        return done(make_error(Code::InvalidArgument, "invalid status \"{}\" for client registration", node.status()));
+        return done(make_error(Code::InvalidArgument, "invalid status \"{}\" for client registration",
+                               node.status()));
     node.set_computed_class(computed_class(node));
 
     const auto state = core.store.snapshot();
     const auto existing = state->node(node.id());
     if (existing && !check_secret(*existing, node.secret_id()))
-        return done(make_error(Code::PermissionDenied, "node secret ID does not match. Not registering node."));
-    // A client that is back says it is initializing until it has told what runs; what was ready stays so meanwhile.
+        return done(
+            make_error(Code::PermissionDenied, "node secret ID does not match. Not registering node."));
+    // A client that is back says it is initializing until it has told what runs; what was ready stays so
+    // meanwhile.
     if (existing && existing->status() == model::kNodeStatusReady && node.status() == model::kNodeStatusInit)
         node.set_status(existing->status());
     cmd::Command command;
@@ -85,7 +92,8 @@ void node_register(Core& core, const cluster::NodeRegisterRequest& r, std::funct
         }
     const std::string id = node.id();
     *upsert.mutable_node() = std::move(node);
-    core.propose(std::move(command), [&core, id, response = std::move(response), done = std::move(done)](Result<uint64_t> index) mutable {
+    core.propose(std::move(command), [&core, id, response = std::move(response),
+                                      done = std::move(done)](Result<uint64_t> index) mutable {
         if (!index) return done(std::move(index).error());
         fill(core, response, id, *index);
         done(std::move(response));
@@ -98,7 +106,8 @@ void node_update_status(Core& core, const cluster::NodeUpdateStatusRequest& r,
     const auto node = state->node(r.node_id());
     if (!node) return done(make_error(Code::NotFound, "node not found"));
     if (auto status = check_secret(*node, r.secret_id()); !status) return done(std::move(status).error());
-    if (r.status() != model::kNodeStatusReady && r.status() != model::kNodeStatusInit && r.status() != model::kNodeStatusDown)
+    if (r.status() != model::kNodeStatusReady && r.status() != model::kNodeStatusInit &&
+        r.status() != model::kNodeStatusDown)
         return done(make_error(Code::InvalidArgument, "invalid status \"{}\" for node", r.status()));
     NodeHeartbeatResponse response;
     if (node->status() == r.status()) {  // a heartbeat: nothing to write
@@ -135,7 +144,8 @@ void node_update_allocs(Core& core, const cluster::NodeUpdateAllocsRequest& r,
     if (!node) return done(make_error(Code::NotFound, "node not found"));
     if (auto status = check_secret(*node, r.secret_id()); !status) return done(std::move(status).error());
     if (node->status() == model::kNodeStatusDown)
-        return done(make_error(Code::FailedPrecondition, "node {} is not allowed to update allocs while in status {}", node->id(),
+        return done(make_error(Code::FailedPrecondition,
+                               "node {} is not allowed to update allocs while in status {}", node->id(),
                                node->status()));
     std::vector<model::Allocation> allocs;
     for (const auto& alloc : r.allocs()) {
@@ -160,11 +170,13 @@ void answer_update(cmd::Command command, Core& core, const std::string& node_id,
                    std::function<void(Result<cluster::NodeUpdateResponse>)> done) {
     cluster::NodeUpdateResponse response;
     for (const auto& eval : evals) response.add_eval_ids(eval.id());
-    core.propose(std::move(command), [&core, node_id, response = std::move(response), done = std::move(done)](Result<uint64_t> index) mutable {
+    core.propose(std::move(command), [&core, node_id, response = std::move(response),
+                                      done = std::move(done)](Result<uint64_t> index) mutable {
         if (!index) return done(std::move(index).error());
         response.mutable_meta()->set_index(*index);
         if (response.eval_ids_size() > 0) response.set_eval_create_index(*index);
-        if (auto node = core.store.snapshot()->node(node_id)) response.set_node_modify_index(node->modify_index());
+        if (auto node = core.store.snapshot()->node(node_id))
+            response.set_node_modify_index(node->modify_index());
         done(std::move(response));
     });
 }
@@ -196,12 +208,15 @@ void node_update_drain(Core& core, const cluster::NodeUpdateDrainRequest& r,
         const bool force = r.drain_spec().deadline() < 0;
         if (r.drain_spec().deadline() > 0) strategy.set_force_deadline(now + r.drain_spec().deadline());
         if (force) strategy.set_force_deadline(now);
-        *drain.mutable_event() = event("Drain", node->has_drain_strategy() ? "Node drain strategy updated" : "Node drain strategy set");
-        for (auto& id : drainable(*state, r.node_id(), force ? DrainForce::Yes : DrainForce::No)) *drain.add_migrate() = std::move(id);
+        *drain.mutable_event() = event(
+            "Drain", node->has_drain_strategy() ? "Node drain strategy updated" : "Node drain strategy set");
+        for (auto& id : drainable(*state, r.node_id(), force ? DrainForce::Yes : DrainForce::No))
+            *drain.add_migrate() = std::move(id);
     } else {
         *drain.mutable_event() = event("Drain", "Node drain disabled");
     }
-    for (auto& eval : node_evals(*state, *node, model::kTriggerNodeDrain, now)) *drain.add_evals() = std::move(eval);
+    for (auto& eval : node_evals(*state, *node, model::kTriggerNodeDrain, now))
+        *drain.add_evals() = std::move(eval);
     const auto evals = drain.evals();
     answer_update(std::move(command), core, r.node_id(), evals, std::move(done));
 }
@@ -212,15 +227,18 @@ void node_update_eligibility(Core& core, const cluster::NodeUpdateEligibilityReq
     const auto node = state->node(r.node_id());
     if (!node) return done(make_error(Code::NotFound, "node not found"));
     if (r.eligibility() != model::kNodeEligible && r.eligibility() != model::kNodeIneligible)
-        return done(make_error(Code::InvalidArgument, "invalid scheduling eligibility \"{}\"", r.eligibility()));
+        return done(
+            make_error(Code::InvalidArgument, "invalid scheduling eligibility \"{}\"", r.eligibility()));
     cmd::Command command;
     auto& update = *command.mutable_node_eligibility();
     update.set_node_id(r.node_id());
     update.set_eligibility(r.eligibility());
     const bool eligible = r.eligibility() == model::kNodeEligible;
-    *update.mutable_event() = event("Cluster", eligible ? "Node marked as eligible for scheduling" : "Node marked as ineligible for scheduling");
+    *update.mutable_event() = event("Cluster", eligible ? "Node marked as eligible for scheduling"
+                                                        : "Node marked as ineligible for scheduling");
     if (eligible && node->scheduling_eligibility() == model::kNodeIneligible)
-        for (auto& eval : node_evals(*state, *node, model::kTriggerNodeUpdate, unix_now())) *update.add_evals() = std::move(eval);
+        for (auto& eval : node_evals(*state, *node, model::kTriggerNodeUpdate, unix_now()))
+            *update.add_evals() = std::move(eval);
     const auto evals = update.evals();
     answer_update(std::move(command), core, r.node_id(), evals, std::move(done));
 }
@@ -234,14 +252,18 @@ void node_deregister(Core& core, const cluster::NodeDeregisterRequest& r,
         const auto node = state->node(id);
         if (!node) return done(make_error(Code::NotFound, "node not found"));
         remove.add_node_ids(id);
-        for (auto& eval : node_evals(*state, *node, model::kTriggerNodeUpdate, unix_now())) *remove.add_evals() = std::move(eval);
+        for (auto& eval : node_evals(*state, *node, model::kTriggerNodeUpdate, unix_now()))
+            *remove.add_evals() = std::move(eval);
     }
-    if (remove.node_ids().empty()) return done(make_error(Code::InvalidArgument, "missing node IDs for client deregistration"));
+    if (remove.node_ids().empty())
+        return done(make_error(Code::InvalidArgument, "missing node IDs for client deregistration"));
     const auto evals = remove.evals();
     answer_update(std::move(command), core, "", evals, std::move(done));
 }
 
-std::string http_host(const Node& node) { return node.http_addr().substr(0, node.http_addr().rfind(':')); }
+std::string http_host(const Node& node) {
+    return node.http_addr().substr(0, node.http_addr().rfind(':'));
+}
 
 model::NodeListStub stub_of(const Node& node, const cluster::NodeListRequest& r) {
     model::NodeListStub stub;
@@ -277,15 +299,24 @@ void register_node_endpoints(Endpoints& e) {
     using namespace cluster;
     using Keys = Endpoints::Keys;
     auto& core = e.core();
-    e.write<NodeRegisterRequest, NodeHeartbeatResponse>("Node.Register", [&core](auto r, auto done) { node_register(core, *r, done); });
-    e.write<NodeUpdateStatusRequest, NodeHeartbeatResponse>("Node.UpdateStatus", [&core](auto r, auto done) { node_update_status(core, *r, done); });
-    e.write<NodeUpdateAllocsRequest, NodeUpdateAllocsResponse>("Node.UpdateAllocs", [&core](auto r, auto done) { node_update_allocs(core, *r, done); });
-    e.write<NodeUpdateDrainRequest, NodeUpdateResponse>("Node.UpdateDrain", [&core](auto r, auto done) { node_update_drain(core, *r, done); });
-    e.write<NodeUpdateEligibilityRequest, NodeUpdateResponse>("Node.UpdateEligibility", [&core](auto r, auto done) { node_update_eligibility(core, *r, done); });
-    e.write<NodeDeregisterRequest, NodeUpdateResponse>("Node.Deregister", [&core](auto r, auto done) { node_deregister(core, *r, done); });
+    e.write<NodeRegisterRequest, NodeHeartbeatResponse>(
+        "Node.Register", [&core](auto r, auto done) { node_register(core, *r, done); });
+    e.write<NodeUpdateStatusRequest, NodeHeartbeatResponse>(
+        "Node.UpdateStatus", [&core](auto r, auto done) { node_update_status(core, *r, done); });
+    e.write<NodeUpdateAllocsRequest, NodeUpdateAllocsResponse>(
+        "Node.UpdateAllocs", [&core](auto r, auto done) { node_update_allocs(core, *r, done); });
+    e.write<NodeUpdateDrainRequest, NodeUpdateResponse>(
+        "Node.UpdateDrain", [&core](auto r, auto done) { node_update_drain(core, *r, done); });
+    e.write<NodeUpdateEligibilityRequest, NodeUpdateResponse>(
+        "Node.UpdateEligibility", [&core](auto r, auto done) { node_update_eligibility(core, *r, done); });
+    e.write<NodeDeregisterRequest, NodeUpdateResponse>(
+        "Node.Deregister", [&core](auto r, auto done) { node_deregister(core, *r, done); });
 
-    e.read<NodeClientAllocsRequest, NodeClientAllocsResponse>("Node.GetClientAllocs",
-        [](const auto& r) { return Keys{watch::node_placements(r.node_id()), watch::node(r.node_id())}; },
+    e.read<NodeClientAllocsRequest, NodeClientAllocsResponse>(
+        "Node.GetClientAllocs",
+        [](const auto& r) {
+            return Keys{watch::node_placements(r.node_id()), watch::node(r.node_id())};
+        },
         [](const auto& r, const State& s, auto& out) -> Result<uint64_t> {
             const auto node = s.node(r.node_id());
             if (!node) return make_error(Code::NotFound, "node not found");
@@ -294,15 +325,22 @@ void register_node_endpoints(Endpoints& e) {
             for (const auto& record : s.node_allocs(r.node_id()))
                 (*out.mutable_allocs())[record->alloc->id()] = record->alloc->alloc_modify_index();
             return index;
-        }, Endpoints::Missing::Answers);  // the client must register again
-    e.read<NodeListRequest, NodeListResponse>("Node.List", [](const auto&) { return Keys{watch::table(TableId::Nodes)}; },
+        },
+        Endpoints::Missing::Answers);  // the client must register again
+    e.read<NodeListRequest, NodeListResponse>(
+        "Node.List", [](const auto&) { return Keys{watch::table(TableId::Nodes)}; },
         [](const auto& r, const State& s, auto& out) -> Result<uint64_t> {
             std::vector<Item<NodePtr>> items;
-            s.nodes.each([&](const std::string& id, const NodePtr& node) { items.push_back({id, id, node}); });
-            for (const auto& node : page_of(std::move(items), r.query(), *out.mutable_meta())) *out.add_nodes() = stub_of(*node, r);
+            s.nodes.each([&](const std::string& id, const NodePtr& node) {
+                items.push_back({id, id, node});
+            });
+            DROVER_TRY(auto page, page_of(std::move(items), r.query(), *out.mutable_meta(),
+                                          [&](const NodePtr& node) { return stub_of(*node, r); }));
+            for (const auto& node : page) *out.add_nodes() = stub_of(*node, r);
             return s.table(TableId::Nodes);
         });
-    e.read<NodeGetRequest, NodeGetResponse>("Node.Get", [](const auto& r) { return Keys{watch::node(r.node_id())}; },
+    e.read<NodeGetRequest, NodeGetResponse>(
+        "Node.Get", [](const auto& r) { return Keys{watch::node(r.node_id())}; },
         [](const auto& r, const State& s, auto& out) -> Result<uint64_t> {
             const auto node = s.node(r.node_id());
             if (!node) return make_error(Code::NotFound, "node not found");
@@ -311,7 +349,8 @@ void register_node_endpoints(Endpoints& e) {
             out.mutable_node()->set_drain(node->has_drain_strategy());
             return node->modify_index();
         });
-    e.read<NodeGetRequest, AllocGetManyResponse>("Node.Allocations", [](const auto& r) { return Keys{watch::node_allocs(r.node_id())}; },
+    e.read<NodeGetRequest, AllocGetManyResponse>(
+        "Node.Allocations", [](const auto& r) { return Keys{watch::node_allocs(r.node_id())}; },
         [](const auto& r, const State& s, auto& out) -> Result<uint64_t> {
             uint64_t index = 0;
             for (const auto& record : s.node_allocs(r.node_id())) {

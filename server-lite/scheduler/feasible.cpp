@@ -28,8 +28,10 @@ bool in_datacenters(const model::Job& job, const model::Node& node) {
 }
 
 bool in_pool(const model::Job& job, const model::Node& node) {
-    const std::string_view pool = job.node_pool().empty() ? model::kNodePoolDefault : std::string_view(job.node_pool());
-    const std::string_view of = node.node_pool().empty() ? model::kNodePoolDefault : std::string_view(node.node_pool());
+    const std::string_view pool =
+        job.node_pool().empty() ? model::kNodePoolDefault : std::string_view(job.node_pool());
+    const std::string_view of =
+        node.node_pool().empty() ? model::kNodePoolDefault : std::string_view(node.node_pool());
     return pool == model::kNodePoolAll || pool == of;
 }
 
@@ -58,9 +60,12 @@ bool compare_order(std::string_view operand, const std::string& l, const std::st
     int order;
     auto li = parse_int(l), ri = parse_int(r);
     auto lf = parse_double(l), rf = parse_double(r);
-    if (li && ri) order = *li < *ri ? -1 : *li > *ri;
-    else if (lf && rf) order = *lf < *rf ? -1 : *lf > *rf;
-    else order = l.compare(r) < 0 ? -1 : l.compare(r) > 0;
+    if (li && ri)
+        order = *li < *ri ? -1 : *li > *ri;
+    else if (lf && rf)
+        order = *lf < *rf ? -1 : *lf > *rf;
+    else
+        order = l.compare(r) < 0 ? -1 : l.compare(r) > 0;
     if (operand == "<") return order < 0;
     if (operand == "<=") return order <= 0;
     if (operand == ">") return order > 0;
@@ -96,7 +101,8 @@ bool check_constraint(std::string_view operand, const std::optional<std::string>
     if (operand == "!=" || operand == "not") return left != right;
     if (!left || !right) return false;
     if (operand.empty() || operand == "=" || operand == "==" || operand == "is") return *left == *right;
-    if (operand == "<" || operand == "<=" || operand == ">" || operand == ">=") return compare_order(operand, *left, *right);
+    if (operand == "<" || operand == "<=" || operand == ">" || operand == ">=")
+        return compare_order(operand, *left, *right);
     if (operand == "regexp") return regexp_matches(*left, *right);
     if (operand == "version") return version_matches(*left, *right, VersionRules::Lenient);
     if (operand == "semver") return version_matches(*left, *right, VersionRules::Semver);
@@ -114,11 +120,13 @@ bool check_constraint(std::string_view operand, const std::optional<std::string>
 }
 
 bool check_constraint(const model::Constraint& c, const model::Node& node) {
-    return check_constraint(c.operand(), resolve_target(c.l_target(), node), resolve_target(c.r_target(), node));
+    return check_constraint(c.operand(), resolve_target(c.l_target(), node),
+                            resolve_target(c.r_target(), node));
 }
 
 bool check_affinity(const model::Affinity& a, const model::Node& node) {
-    return check_constraint(a.operand(), resolve_target(a.l_target(), node), resolve_target(a.r_target(), node));
+    return check_constraint(a.operand(), resolve_target(a.l_target(), node),
+                            resolve_target(a.r_target(), node));
 }
 
 std::string constraint_text(const model::Constraint& c) {
@@ -252,7 +260,8 @@ std::string GroupFeasibility::node_reason(const model::Node& node) const {
         if (!found) return "missing network";
     }
     for (const auto& [name, volume] : group_.volumes()) {
-        if (volume.type() == "csi") return fmt::format("CSI plugin for volume {} is missing", volume.source());
+        if (volume.type() == "csi")
+            return fmt::format("CSI plugin for volume {} is missing", volume.source());
         auto have = node.host_volumes().find(volume.source());
         if (have == node.host_volumes().end() || (have->second.read_only() && !volume.read_only()))
             return "missing compatible host volumes";

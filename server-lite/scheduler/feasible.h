@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which nodes can run a task group at all, and why not: datacenter, pool, constraints, drivers, networks, volumes,
-// devices. Says nothing about room (fit.h) or quality (place.h). Pure.
+// Which nodes can run a task group at all, and why not: datacenter, pool, constraints, drivers, networks,
+// volumes, devices. Says nothing about room (fit.h) or quality (place.h). Pure.
 #pragma once
 #include <string>
 #include <string_view>
@@ -15,11 +15,12 @@ bool glob_match(std::string_view pattern, std::string_view text);  // '*' stands
 bool in_datacenters(const model::Job& job, const model::Node& node);
 bool in_pool(const model::Job& job, const model::Node& node);
 
-// The value that "${attr.kernel.name}" and the like stand for on the node; a text without "${" is itself. Empty optional:
-// not found.
+// The value that "${attr.kernel.name}" and the like stand for on the node; a text without "${" is itself.
+// Empty optional: not found.
 std::optional<std::string> resolve_target(std::string_view target, const model::Node& node);
 
-// One comparison. distinct_hosts and distinct_property are always true here (place.cpp looks at other allocations).
+// One comparison. distinct_hosts and distinct_property are always true here (place.cpp looks at other
+// allocations).
 bool check_constraint(std::string_view operand, const std::optional<std::string>& left,
                       const std::optional<std::string>& right);
 bool check_constraint(const model::Constraint& constraint, const model::Node& node);
@@ -55,7 +56,8 @@ class GroupFeasibility {
     std::string last_;
 };
 
-// Whether a device group of the node answers to the request's name (type, vendor/type, vendor/type/name) and constraints.
+// Whether a device group of the node answers to the request's name (type, vendor/type, vendor/type/name) and
+// constraints.
 bool device_matches(const model::RequestedDevice& request, const model::NodeDeviceResource& device);
 
 }  // namespace drover::server

@@ -3,9 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include "base/clock.h"
 #include "server-lite/scheduler/reconcile.h"
 #include "server-lite/scheduler/version.h"
-#include "base/clock.h"
 
 namespace drover::server {
 namespace {
@@ -15,17 +15,20 @@ TEST(Version, FollowsGoVersionsRules) {
         const char *version, *constraint;
         bool matches;
     };
-    for (const auto& c : {Case{"1.2.3", ">= 1.2, < 2", true}, Case{"2.0", ">= 1.2, < 2", false}, Case{"v1.4", "> 1.3", true},
-                          Case{"1.10.0", "> 1.9.0", true}, Case{"1.2.3", "~> 1.2.0", true}, Case{"1.3.0", "~> 1.2.0", false},
-                          Case{"1.9", "~> 1.2", true}, Case{"2.0", "~> 1.2", false}, Case{"1.2.3-beta", ">= 1.2", false},
-                          Case{"1.2.3-beta", ">= 1.2.3-alpha", true}, Case{"6.18.44-fc", "> 5", false},
-                          Case{"1.0", "!= 1.1", true}, Case{"1.0", "1.0.0", true}, Case{"x", "> 1", false},
-                          Case{"1.0", "nonsense", false}, Case{"1.0", "", false}, Case{"", "> 1", false}})
-        EXPECT_EQ(version_matches(c.version, c.constraint, VersionRules::Lenient), c.matches) << c.version << " " << c.constraint;
-    for (const auto& c : {Case{"1.2.3-beta", ">= 1.2.0", true}, Case{"1.2.3-beta", ">= 1.2.3", false}, Case{"1.2", ">= 1", false},
-                          Case{"v1.2.3", ">= 1.0.0", false}, Case{"1.2.3+meta", "= 1.2.3", true},
-                          Case{"2.0.6-dev", ">= 1.7.0-a", true}})
-        EXPECT_EQ(version_matches(c.version, c.constraint, VersionRules::Semver), c.matches) << c.version << " " << c.constraint;
+    for (const auto& c :
+         {Case{"1.2.3", ">= 1.2, < 2", true}, Case{"2.0", ">= 1.2, < 2", false}, Case{"v1.4", "> 1.3", true},
+          Case{"1.10.0", "> 1.9.0", true}, Case{"1.2.3", "~> 1.2.0", true}, Case{"1.3.0", "~> 1.2.0", false},
+          Case{"1.9", "~> 1.2", true}, Case{"2.0", "~> 1.2", false}, Case{"1.2.3-beta", ">= 1.2", false},
+          Case{"1.2.3-beta", ">= 1.2.3-alpha", true}, Case{"6.18.44-fc", "> 5", false},
+          Case{"1.0", "!= 1.1", true}, Case{"1.0", "1.0.0", true}, Case{"x", "> 1", false},
+          Case{"1.0", "nonsense", false}, Case{"1.0", "", false}, Case{"", "> 1", false}})
+        EXPECT_EQ(version_matches(c.version, c.constraint, VersionRules::Lenient), c.matches)
+            << c.version << " " << c.constraint;
+    for (const auto& c : {Case{"1.2.3-beta", ">= 1.2.0", true}, Case{"1.2.3-beta", ">= 1.2.3", false},
+                          Case{"1.2", ">= 1", false}, Case{"v1.2.3", ">= 1.0.0", false},
+                          Case{"1.2.3+meta", "= 1.2.3", true}, Case{"2.0.6-dev", ">= 1.7.0-a", true}})
+        EXPECT_EQ(version_matches(c.version, c.constraint, VersionRules::Semver), c.matches)
+            << c.version << " " << c.constraint;
 }
 
 model::Node node() {
@@ -47,20 +50,29 @@ TEST(Constraints, CompareAsTheirOperatorsSay) {
         bool holds;
     };
     const auto n = node();
-    for (const auto& c :
-         {Case{"${attr.kernel.name}", "=", "linux", true}, Case{"${attr.kernel.name}", "", "linux", true},
-          Case{"${attr.kernel.name}", "is", "windows", false}, Case{"${attr.nothing}", "=", "", false},
-          Case{"${attr.nothing}", "!=", "x", true}, Case{"${meta.rack}", "not", "r1", false},
-          Case{"${attr.cpu.numcores}", ">", "9", true}, Case{"${attr.cpu.numcores}", "<=", "11.5", false},
-          Case{"abc", "<", "abd", true}, Case{"${attr.nothing}", "<", "5", false},
-          Case{"${attr.kernel.name}", "regexp", "^li.+x$", true}, Case{"${attr.kernel.name}", "regexp", "(", false},
-          Case{"${attr.os.signals}", "set_contains", "SIGTERM,SIGINT", true},
-          Case{"${attr.os.signals}", "set_contains_all", "SIGTERM,SIGHUP", false},
-          Case{"${attr.os.signals}", "set_contains_any", "SIGHUP,SIGKILL", true},
-          Case{"${meta.rack}", "is_set", "", true}, Case{"${meta.none}", "is_not_set", "", true},
-          Case{"${node.class}", "=", "big", true}, Case{"${node.unique.name}", "=", "worker", true},
-          Case{"${node.datacenter}", "=", "eu-1", true}, Case{"${unknown.thing}", "=", "", false},
-          Case{"${attr.kernel.name}", "made-up", "linux", false}, Case{"x", "distinct_hosts", "true", true}}) {
+    for (const auto& c : {Case{"${attr.kernel.name}", "=", "linux", true},
+                          Case{"${attr.kernel.name}", "", "linux", true},
+                          Case{"${attr.kernel.name}", "is", "windows", false},
+                          Case{"${attr.nothing}", "=", "", false},
+                          Case{"${attr.nothing}", "!=", "x", true},
+                          Case{"${meta.rack}", "not", "r1", false},
+                          Case{"${attr.cpu.numcores}", ">", "9", true},
+                          Case{"${attr.cpu.numcores}", "<=", "11.5", false},
+                          Case{"abc", "<", "abd", true},
+                          Case{"${attr.nothing}", "<", "5", false},
+                          Case{"${attr.kernel.name}", "regexp", "^li.+x$", true},
+                          Case{"${attr.kernel.name}", "regexp", "(", false},
+                          Case{"${attr.os.signals}", "set_contains", "SIGTERM,SIGINT", true},
+                          Case{"${attr.os.signals}", "set_contains_all", "SIGTERM,SIGHUP", false},
+                          Case{"${attr.os.signals}", "set_contains_any", "SIGHUP,SIGKILL", true},
+                          Case{"${meta.rack}", "is_set", "", true},
+                          Case{"${meta.none}", "is_not_set", "", true},
+                          Case{"${node.class}", "=", "big", true},
+                          Case{"${node.unique.name}", "=", "worker", true},
+                          Case{"${node.datacenter}", "=", "eu-1", true},
+                          Case{"${unknown.thing}", "=", "", false},
+                          Case{"${attr.kernel.name}", "made-up", "linux", false},
+                          Case{"x", "distinct_hosts", "true", true}}) {
         model::Constraint constraint;
         constraint.set_l_target(c.left);
         constraint.set_operand(c.op);

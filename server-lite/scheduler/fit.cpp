@@ -20,7 +20,8 @@ std::multiset<std::pair<std::string, int64_t>> reserved_ports(const model::Node&
 
 std::string exhausted(const model::Node& node, const NodeUsage& total) {
     if (node.node_max_allocs() > 0 && total.allocs > node.node_max_allocs()) return "max allocs";
-    if (auto dimension = model::available(node).exhausted_by(total.used); !dimension.empty()) return std::string(dimension);
+    if (auto dimension = model::available(node).exhausted_by(total.used); !dimension.empty())
+        return std::string(dimension);
     auto twice = [](const auto& set) { return std::adjacent_find(set.begin(), set.end()); };
     if (twice(total.cores) != total.cores.end()) return "cores";
     if (auto port = twice(total.ports); port != total.ports.end())
@@ -28,7 +29,8 @@ std::string exhausted(const model::Node& node, const NodeUsage& total) {
     if (!total.ports.empty())
         for (const auto& reserved : reserved_ports(node))
             for (const auto& port : total.ports)
-                if (port.second == reserved.second && (reserved.first.empty() || reserved.first == port.first))
+                if (port.second == reserved.second &&
+                    (reserved.first.empty() || reserved.first == port.first))
                     return fmt::format("network: reserved port collision {}:{}", port.first, port.second);
     if (twice(total.devices) != total.devices.end()) return "device oversubscribed";
     return {};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Does what is on a node, and what is to come, fit? The one answer for the scheduler (which proposes) and the plan applier
-// (which checks on the newest state). Pure.
+// Does what is on a node, and what is to come, fit? The one answer for the scheduler (which proposes) and the
+// plan applier (which checks on the newest state). Pure.
 #pragma once
 #include <string>
 

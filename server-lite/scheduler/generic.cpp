@@ -52,7 +52,8 @@ void place(Work& work, const PlaceWish& wish, const std::string& deployment_id) 
     }
     if (wish.stop) work.placer->stopped(*wish.stop->alloc);
     PlaceRequest request{&group, penalty_nodes(wish), "", ""};
-    if (wish.previous && group.ephemeral_disk().sticky()) request.preferred_node = wish.previous->alloc->node_id();
+    if (wish.previous && group.ephemeral_disk().sticky())
+        request.preferred_node = wish.previous->alloc->node_id();
     model::AllocationMetric metric;
     auto option = work.placer->select(request, metric);
     if (!option) {
@@ -64,7 +65,8 @@ void place(Work& work, const PlaceWish& wish, const std::string& deployment_id) 
     alloc.set_deployment_id(deployment_id);
     if (wish.previous) {
         alloc.set_previous_allocation(wish.previous->alloc->id());
-        if (wish.reschedule) *alloc.mutable_reschedule_tracker() = next_tracker(*wish.previous->alloc, group, work.now);
+        if (wish.reschedule)
+            *alloc.mutable_reschedule_tracker() = next_tracker(*wish.previous->alloc, group, work.now);
         else if (wish.previous->alloc->has_reschedule_tracker() && !wish.stop)
             *alloc.mutable_reschedule_tracker() = wish.previous->alloc->reschedule_tracker();
     }
@@ -83,7 +85,11 @@ void place(Work& work, const PlaceWish& wish, const std::string& deployment_id) 
 
 void schedule_generic(Work& work) {
     const auto& eval = work.eval;
-    ReconcileInput input{work.state, eval, work.job, work.state.latest_deployment(eval.namespace_(), eval.job_id()), work.now,
+    ReconcileInput input{work.state,
+                         eval,
+                         work.job,
+                         work.state.latest_deployment(eval.namespace_(), eval.job_id()),
+                         work.now,
                          [&](const AllocRecord& record, const model::TaskGroup& group) {
                              return work.placer && work.placer->may_stay(record, group);
                          }};

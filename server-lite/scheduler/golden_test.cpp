@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: what the scheduler decides, as text. Method: each file of tests/golden/scheduler is a story, told command by command
-// on one state; tests/support/golden.h has the format.
+// Goal: what the scheduler decides, as text. Method: each file of tests/golden/scheduler is a story, told
+// command by command on one state; tests/support/golden.h has the format.
 #include <gtest/gtest.h>
 
 #include "base/clock.h"
@@ -60,13 +60,16 @@ class Story {
         if (auto old = state_.node(name)) n = *old;
         n.set_id(name);
         n.set_name(name);
-        if (n.datacenter().empty() || args.contains("dc")) n.set_datacenter(args.contains("dc") ? args["dc"] : "dc1");
+        if (n.datacenter().empty() || args.contains("dc"))
+            n.set_datacenter(args.contains("dc") ? args["dc"] : "dc1");
         n.set_node_pool("default");
         n.set_status(args.contains("status") ? args["status"] : "ready");
         n.set_scheduling_eligibility("eligible");
         auto& r = *n.mutable_node_resources();
-        if (args.contains("cpu") || r.cpu().cpu_shares() == 0) r.mutable_cpu()->set_cpu_shares(number(args, "cpu", 1000));
-        if (args.contains("mem") || r.memory().memory_mb() == 0) r.mutable_memory()->set_memory_mb(number(args, "mem", 1000));
+        if (args.contains("cpu") || r.cpu().cpu_shares() == 0)
+            r.mutable_cpu()->set_cpu_shares(number(args, "cpu", 1000));
+        if (args.contains("mem") || r.memory().memory_mb() == 0)
+            r.mutable_memory()->set_memory_mb(number(args, "mem", 1000));
         r.mutable_disk()->set_disk_mb(100'000);
         r.mutable_cpu()->set_total_cpu_cores(2);
         r.mutable_cpu()->clear_reservable_cpu_cores();
@@ -80,7 +83,8 @@ class Story {
             address.set_address("192.0.2.1");
         }
         if (args.contains("class")) n.set_node_class(args["class"]);
-        if (args.contains("reserved")) n.mutable_reserved_resources()->mutable_networks()->set_reserved_host_ports(args["reserved"]);
+        if (args.contains("reserved"))
+            n.mutable_reserved_resources()->mutable_networks()->set_reserved_host_ports(args["reserved"]);
         for (const auto& [key, value] : args)
             if (key.starts_with("meta.")) (*n.mutable_meta())[key.substr(5)] = value;
         auto& driver = (*n.mutable_drivers())["mock"];
@@ -120,7 +124,8 @@ class Story {
         if (args.contains("env")) (*t.mutable_env())["V"] = args["env"];
         if (args.contains("constraint")) fill(*g.add_constraints(), args["constraint"]);
         if (args.contains("distinct_hosts")) fill(*j.add_constraints(), "|distinct_hosts|true");
-        if (args.contains("distinct_property")) fill(*j.add_constraints(), args["distinct_property"] + "|distinct_property|1");
+        if (args.contains("distinct_property"))
+            fill(*j.add_constraints(), args["distinct_property"] + "|distinct_property|1");
         if (args.contains("affinity")) {
             fill(*g.add_affinities(), args["affinity"]);
             g.mutable_affinities(0)->set_weight(static_cast<int32_t>(number(args, "weight", 50)));
@@ -174,7 +179,8 @@ class Story {
     std::vector<AllocPtr> named(const std::string& name) {
         std::vector<AllocPtr> out;
         for (const auto& record : state_.job_allocs("default", name.substr(0, name.find('.'))))
-            if (record->alloc->name() == name && !model::client_terminal(*record->alloc)) out.push_back(record);
+            if (record->alloc->name() == name && !model::client_terminal(*record->alloc))
+                out.push_back(record);
         return out;
     }
 
@@ -183,7 +189,8 @@ class Story {
         for (const auto& record : named(name)) {
             auto& update = *command.mutable_alloc_client_update()->add_allocs();
             update.set_id(record->alloc->id());
-            const std::string status = args.contains("healthy") || args.contains("unhealthy") ? "running" : args.begin()->first;
+            const std::string status =
+                args.contains("healthy") || args.contains("unhealthy") ? "running" : args.begin()->first;
             update.set_client_status(status);
             if (args.contains("healthy") || args.contains("unhealthy")) {
                 update.mutable_deployment_status()->set_healthy(args.contains("healthy"));
@@ -199,7 +206,8 @@ class Story {
     std::string migrate(const std::string& name) {
         cmd::Command command;
         for (const auto& record : named(name))
-            (*command.mutable_alloc_transition()->mutable_transitions())[record->alloc->id()].set_migrate(true);
+            (*command.mutable_alloc_transition()->mutable_transitions())[record->alloc->id()].set_migrate(
+                true);
         apply(std::move(command));
         return "";
     }
@@ -231,7 +239,8 @@ class Story {
         auto decision = schedule({snapshot, snapshot->eval(eval_id), now_, 42 + state_.index});
         auto checked = check_plan(state_, decision.plan);
         std::string out;
-        for (const auto& [node, reason] : checked.refused) out += fmt::format("refused {}: {}\n", node, reason);
+        for (const auto& [node, reason] : checked.refused)
+            out += fmt::format("refused {}: {}\n", node, reason);
         out += describe(decision);
         cmd::Command command;
         *command.mutable_plan() = checked.accepted;
@@ -245,37 +254,48 @@ class Story {
             std::string line = fmt::format("place {} on {}", a.name(), a.node_id());
             if (!a.metrics().score_meta_data().empty())
                 for (const auto& score : a.metrics().score_meta_data())
-                    if (score.node_id() == a.node_id()) line += fmt::format(" score {:.3f}", score.norm_score());
+                    if (score.node_id() == a.node_id())
+                        line += fmt::format(" score {:.3f}", score.norm_score());
             if (!a.previous_allocation().empty()) line += " instead of the one before";
             for (const auto& port : a.allocated_resources().shared().ports())
-                line += port.label() == "s" ? fmt::format(" {}={}:{}", port.label(), port.host_ip(), port.value())
-                                            : fmt::format(" {} in range, to it: {}", port.label(), port.to() == port.value() && port.value() >= 20000 && port.value() <= 32000);
+                line += port.label() == "s"
+                            ? fmt::format(" {}={}:{}", port.label(), port.host_ip(), port.value())
+                            : fmt::format(" {} in range, to it: {}", port.label(),
+                                          port.to() == port.value() && port.value() >= 20000 &&
+                                              port.value() <= 32000);
             for (const auto& [task, given] : a.allocated_resources().tasks())
                 for (auto core : given.cpu().reserved_cores()) line += fmt::format(" core {}", core);
             lines.push_back(line);
         }
         for (const auto& s : decision.plan.stops())
             lines.push_back(fmt::format("stop {} {}({})", state_.alloc(s.alloc_id())->alloc->name(),
-                                        s.client_status().empty() ? "" : s.client_status() + " ", s.description()));
+                                        s.client_status().empty() ? "" : s.client_status() + " ",
+                                        s.description()));
         for (const auto& a : decision.plan.updates()) lines.push_back(fmt::format("in place {}", a.name()));
         std::sort(lines.begin(), lines.end());
         for (const auto& e : decision.plan.evals())
-            lines.push_back(fmt::format("later: {} in {}", e.triggered_by(), format_duration(e.wait_until() - now_)));
+            lines.push_back(
+                fmt::format("later: {} in {}", e.triggered_by(), format_duration(e.wait_until() - now_)));
         for (const auto& [name, m] : decision.eval.failed_tg_allocs()) {
             std::string line = fmt::format("no room for {}: {} evaluated", name, m.nodes_evaluated());
-            for (const auto& [why, count] : std::map<std::string, int64_t>(m.constraint_filtered().begin(), m.constraint_filtered().end()))
+            for (const auto& [why, count] : std::map<std::string, int64_t>(m.constraint_filtered().begin(),
+                                                                           m.constraint_filtered().end()))
                 line += fmt::format(", filtered {} ({})", count, why);
-            for (const auto& [why, count] : std::map<std::string, int64_t>(m.dimension_exhausted().begin(), m.dimension_exhausted().end()))
+            for (const auto& [why, count] : std::map<std::string, int64_t>(m.dimension_exhausted().begin(),
+                                                                           m.dimension_exhausted().end()))
                 line += fmt::format(", exhausted {} ({})", count, why);
             line += fmt::format(", {} more", m.coalesced_failures());
             lines.push_back(line);
         }
         if (decision.plan.has_deployment())
             for (const auto& [name, group] : decision.plan.deployment().task_groups())
-                lines.push_back(fmt::format("deployment of version {}: {} of {}", decision.plan.deployment().job_version(), name, group.desired_total()));
+                lines.push_back(fmt::format("deployment of version {}: {} of {}",
+                                            decision.plan.deployment().job_version(), name,
+                                            group.desired_total()));
         for (const auto& update : decision.plan.deployment_updates())
             lines.push_back(fmt::format("deployment {}: {}", update.status(), update.description()));
-        lines.push_back(fmt::format("eval {}{}", decision.eval.status(), decision.blocked ? ", a blocked one waits" : ""));
+        lines.push_back(fmt::format("eval {}{}", decision.eval.status(),
+                                    decision.blocked ? ", a blocked one waits" : ""));
         return join(lines, "\n") + "\n";
     }
 
@@ -283,7 +303,8 @@ class Story {
         std::vector<std::string> lines;
         for (const auto& record : state_.job_allocs("default", name))
             lines.push_back(fmt::format("{} v{} on {}: {}, {}", record->alloc->name(), record->job->version(),
-                                        record->alloc->node_id(), record->alloc->desired_status(), record->alloc->client_status()));
+                                        record->alloc->node_id(), record->alloc->desired_status(),
+                                        record->alloc->client_status()));
         std::sort(lines.begin(), lines.end());
         const auto job = state_.job("default", name);
         lines.push_back(fmt::format("job {}", job ? job->status() : "gone"));
@@ -299,7 +320,8 @@ TEST(SchedulerGolden, StoriesReadAsWritten) {
     std::string file;
     std::unique_ptr<Story> story;
     testing::run_golden_files("tests/golden/scheduler", [&](const testing::GoldenCase& golden) {
-        if (auto of = golden.place.substr(0, golden.place.rfind(':')); of != file) {  // each file begins with nothing
+        if (auto of = golden.place.substr(0, golden.place.rfind(':'));
+            of != file) {  // each file begins with nothing
             file = of;
             story = std::make_unique<Story>();
         }

@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "model/status.h"
 #include "server-lite/scheduler/fit.h"
+#include "server-lite/scheduler/place_inside.h"
 
 namespace drover::server {
 
@@ -18,57 +19,9 @@ uint64_t Seeded::next() {
 
 std::string Seeded::uuid() {
     const uint64_t a = (next() & ~0xf000ull) | 0x4000, b = (next() & ~(3ull << 62)) | (2ull << 62);
-    return fmt::format("{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", a >> 32, (a >> 16) & 0xffff, a & 0xffff, b >> 48,
-                       b & 0xffffffffffffull);
+    return fmt::format("{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", a >> 32, (a >> 16) & 0xffff, a & 0xffff,
+                       b >> 48, b & 0xffffffffffffull);
 }
-
-struct Placer::Column {
-    NodePtr node;
-    model::Comparable available;
-    NodeUsage usage;                              // with the plan so far
-    std::map<std::string, int64_t> job_groups;    // allocations of this job, by group
-};
-
-struct Placer::Scored {
-    bool valid = false;      // the rest is up to date
-    bool fits = false;
-    std::string exhausted;   // when not
-    double score = 0;
-    double binpack = 0, anti_affinity = 0, penalty = 0, affinity = 0, spread = 0;
-};
-
-struct Placer::SpreadView {
-    const model::Spread* spread = nullptr;
-    std::map<std::string, double> desired;        // by value; "*" for the rest
-    std::map<std::string, int64_t> use;
-    double weight = 0;
-};
-
-struct Placer::GroupView {
-    GroupView(const model::Job& job, const model::TaskGroup& g) : group(&g), feasibility(job, g) {}
-    const model::TaskGroup* group;
-    GroupFeasibility feasibility;
-    model::AllocatedResources ask;
-    model::Comparable need;
-    int64_t cores = 0;
-    std::vector<std::pair<std::string, int64_t>> static_ports;       // (host network, port)
-    std::vector<const model::RequestedDevice*> devices;
-    std::vector<const model::Affinity*> affinities;
-    double affinity_weights = 0;
-    std::vector<SpreadView> spreads;
-    bool distinct_hosts_job = false, distinct_hosts_group = false;
-    struct Property {
-        std::string target;
-        int64_t allowed = 1;
-        bool group_only = false;
-        std::map<std::string, int64_t> use;
-    };
-    std::vector<Property> properties;
-    std::vector<std::string> reasons;              // per column; empty: feasible
-    std::vector<double> affinity;                  // per column
-    std::vector<Scored> scored;                    // per column
-    model::AllocationMetric filtered;              // what feasibility alone says
-};
 
 Placer::~Placer() = default;
 
@@ -127,7 +80,8 @@ Placer::GroupView& Placer::view(const model::TaskGroup& group) {
         v.cores += task.resources().cores();
         for (const auto& device : task.resources().devices()) v.devices.push_back(&device);
         for (const auto& network : task.resources().networks())
-            for (const auto& port : network.reserved_ports()) v.static_ports.emplace_back(port.host_network(), port.value());
+            for (const auto& port : network.reserved_ports())
+                v.static_ports.emplace_back(port.host_network(), port.value());
     }
     for (const auto& network : group.networks())
         for (const auto& port : network.reserved_ports())
@@ -148,7 +102,8 @@ Placer::GroupView& Placer::view(const model::TaskGroup& group) {
                 s.desired[target.value()] = target.percent() * static_cast<double>(group.count()) / 100.0;
                 sum += s.desired[target.value()];
             }
-            if (sum > 0 && sum < static_cast<double>(group.count())) s.desired["*"] = static_cast<double>(group.count()) - sum;
+            if (sum > 0 && sum < static_cast<double>(group.count()))
+                s.desired["*"] = static_cast<double>(group.count()) - sum;
             v.spreads.push_back(std::move(s));
         }
     };
@@ -159,9 +114,12 @@ Placer::GroupView& Placer::view(const model::TaskGroup& group) {
             if (model::terminal(*record->alloc)) continue;
             const bool same_group = record->alloc->task_group() == group.name();
             for (auto& s : v.spreads)
-                if (auto value = value_on(s.spread->attribute(), record->alloc->node_id()); same_group && value) ++s.use[*value];
+                if (auto value = value_on(s.spread->attribute(), record->alloc->node_id());
+                    same_group && value)
+                    ++s.use[*value];
             for (auto& p : v.properties)
-                if (auto value = value_on(p.target, record->alloc->node_id()); value && (same_group || !p.group_only))
+                if (auto value = value_on(p.target, record->alloc->node_id());
+                    value && (same_group || !p.group_only))
                     ++p.use[*value];
         }
 
@@ -189,41 +147,11 @@ Placer::GroupView& Placer::view(const model::TaskGroup& group) {
     return v;
 }
 
-namespace {
-
-// The node's addresses that a host network's name stands for.
-std::vector<std::string> addresses_of(const model::Node& node, const std::string& host_network) {
-    const std::string_view alias = host_network.empty() ? "default" : std::string_view(host_network);
-    std::vector<std::string> out;
-    for (const auto& network : node.node_resources().node_networks())
-        for (const auto& address : network.addresses())
-            if (address.alias() == alias) out.push_back(address.address());
-    if (!out.empty() || alias != "default") return out;
-    for (const auto& network : node.node_resources().networks())
-        if (!network.ip().empty()) out.push_back(network.ip());
-    if (auto ip = node.attributes().find("unique.network.ip-address"); out.empty() && ip != node.attributes().end())
-        out.push_back(ip->second);
-    return out;
-}
-
-using Ports = std::multiset<std::pair<std::string, int64_t>>;
-
-bool port_free(const Ports& used, const Ports& reserved, const std::string& ip, int64_t port) {
-    return !used.contains({ip, port}) && !reserved.contains({ip, port}) && !reserved.contains({"", port});
-}
-
-// What a reserved core counts for.
-int64_t mhz_per_core(const model::Node& node) {
-    const auto& cpu = node.node_resources().cpu();
-    return cpu.total_cpu_cores() > 0 ? cpu.cpu_shares() / cpu.total_cpu_cores() : 0;
-}
-
-}  // namespace
-
 // Why the group does not fit on the node next to what is there; empty when it does.
 std::string Placer::room(const GroupView& v, size_t at) const {
     const Column& column = columns_[at];
-    if (column.node->node_max_allocs() > 0 && column.usage.allocs >= column.node->node_max_allocs()) return "max allocs";
+    if (column.node->node_max_allocs() > 0 && column.usage.allocs >= column.node->node_max_allocs())
+        return "max allocs";
     const auto& groups = column.job_groups;
     if (v.distinct_hosts_job && !groups.empty()) return "distinct_hosts";
     if (v.distinct_hosts_group && groups.contains(v.group->name())) return "distinct_hosts";
@@ -299,9 +227,12 @@ double Placer::spread_boost(GroupView& v, const Column& column) const {
             most = std::max(most, static_cast<double>(n));
         }
         if (used == s.use.end()) least = 0;
-        if (use != least) total += least == 0 ? -1 : (least - use) / least;
-        else if (least == most) total += -1;
-        else total += least == 0 ? 1 : (most - least) / least;
+        if (use != least)
+            total += least == 0 ? -1 : (least - use) / least;
+        else if (least == most)
+            total += -1;
+        else
+            total += least == 0 ? 1 : (most - least) / least;
     }
     return total;
 }
@@ -324,7 +255,8 @@ Placer::Scored Placer::score(GroupView& v, size_t at, bool penalty) {
         sum += value;
         ++parts;
     };
-    if (auto same = column.job_groups.find(v.group->name()); same != column.job_groups.end() && same->second > 0) {
+    if (auto same = column.job_groups.find(v.group->name());
+        same != column.job_groups.end() && same->second > 0) {
         const auto desired = static_cast<double>(std::max<int64_t>(1, v.group->count()));
         s.anti_affinity = -static_cast<double>(same->second + 1) / desired;
         append(s.anti_affinity);
@@ -349,8 +281,10 @@ std::optional<PlaceOption> Placer::select(const PlaceRequest& request, model::Al
         if (!v.reasons[i].empty()) return;
         Scored scratch;
         Scored* s = &v.scored[i];
-        if (request.penalty_nodes.contains(columns_[i].node->id())) s = &(scratch = score(v, i, true));
-        else if (!s->valid) *s = score(v, i, false);
+        if (request.penalty_nodes.contains(columns_[i].node->id()))
+            s = &(scratch = score(v, i, true));
+        else if (!s->valid)
+            *s = score(v, i, false);
         if (!s->fits) {
             out_of_room.push_back(i);
             return;
@@ -366,8 +300,8 @@ std::optional<PlaceOption> Placer::select(const PlaceRequest& request, model::Al
     } else {
         for (size_t i = 0; i < columns_.size(); ++i) consider(i);
     }
-    if (auto at = column_of_.find(request.preferred_node); at != column_of_.end() && v.reasons[at->second].empty() &&
-                                                           room(v, at->second).empty())
+    if (auto at = column_of_.find(request.preferred_node);
+        at != column_of_.end() && v.reasons[at->second].empty() && room(v, at->second).empty())
         best.insert(best.begin(), {best.empty() ? 0 : best.front().first, at->second});
 
     metric = v.filtered;
@@ -378,11 +312,13 @@ std::optional<PlaceOption> Placer::select(const PlaceRequest& request, model::Al
         metric.set_nodes_filtered(filtered ? 1 : 0);
         metric.clear_constraint_filtered();
         metric.clear_class_filtered();
-        if (at != column_of_.end() && filtered) (*metric.mutable_constraint_filtered())[v.reasons[at->second]] = 1;
+        if (at != column_of_.end() && filtered)
+            (*metric.mutable_constraint_filtered())[v.reasons[at->second]] = 1;
     }
     auto exhaust = [&](size_t i, const std::string& why) {
         const auto& node = *columns_[i].node;
-        if (why == "distinct_hosts" || why.starts_with("distinct_property") || why.starts_with("missing property")) {
+        if (why == "distinct_hosts" || why.starts_with("distinct_property") ||
+            why.starts_with("missing property")) {
             metric.set_nodes_filtered(metric.nodes_filtered() + 1);
             ++(*metric.mutable_constraint_filtered())[why];
             if (!node.node_class().empty()) ++(*metric.mutable_class_filtered())[node.node_class()];
@@ -393,7 +329,8 @@ std::optional<PlaceOption> Placer::select(const PlaceRequest& request, model::Al
         if (!node.node_class().empty()) ++(*metric.mutable_class_exhausted())[node.node_class()];
     };
     for (size_t i : out_of_room)
-        exhaust(i, request.penalty_nodes.contains(columns_[i].node->id()) ? room(v, i) : v.scored[i].exhausted);
+        exhaust(i,
+                request.penalty_nodes.contains(columns_[i].node->id()) ? room(v, i) : v.scored[i].exhausted);
     if (metric.nodes_exhausted() > 0)
         for (const auto& task : request.group->tasks()) {
             auto& asked = (*metric.mutable_resources_exhausted())[task.name()];
@@ -406,8 +343,10 @@ std::optional<PlaceOption> Placer::select(const PlaceRequest& request, model::Al
         if (option) break;
         model::AllocatedResources resources = v.ask;
         auto why = assign(v, columns_[i], resources);
-        if (why.empty()) option = PlaceOption{columns_[i].node, std::move(resources)};
-        else exhaust(i, why);
+        if (why.empty())
+            option = PlaceOption{columns_[i].node, std::move(resources)};
+        else
+            exhaust(i, why);
     }
     for (const auto& [value, i] : best) {
         if (static_cast<size_t>(metric.score_meta_data_size()) >= kScoresKept) break;
@@ -425,106 +364,6 @@ std::optional<PlaceOption> Placer::select(const PlaceRequest& request, model::Al
     }
     if (option) metric.clear_resources_exhausted();
     return option;
-}
-
-std::string Placer::assign(const GroupView& v, const Column& column, model::AllocatedResources& out) {
-    auto why = assign_ports(v, column, out);
-    return why.empty() ? assign_cores_and_devices(v, column, out) : why;
-}
-
-std::string Placer::assign_ports(const GroupView& v, const Column& column, model::AllocatedResources& out) {
-    if (v.group->networks().empty()) return {};
-    const auto& node = *column.node;
-    const auto reserved = reserved_ports(node);
-    Ports taken;  // by this offer
-    const int64_t low = node.node_resources().min_dynamic_port() > 0 ? node.node_resources().min_dynamic_port() : 20000;
-    const int64_t high = node.node_resources().max_dynamic_port() > low ? node.node_resources().max_dynamic_port() : 32000;
-    auto free = [&](const std::string& ip, int64_t port) {
-        return port_free(column.usage.ports, reserved, ip, port) && !taken.contains({ip, port});
-    };
-    auto& shared = *out.mutable_shared();
-    shared.clear_networks();
-    shared.clear_ports();
-    for (const auto& network : v.group->networks()) {
-        auto& given = *shared.add_networks();
-        given = network;
-        auto give = [&](model::Port& port, const std::string& ip, int64_t value) {
-            taken.emplace(ip, value);
-            port.set_value(value);
-            if (port.to() == -1) port.set_to(value);
-            if (given.ip().empty()) given.set_ip(ip);
-            auto& mapping = *shared.add_ports();
-            mapping.set_label(port.label());
-            mapping.set_value(value);
-            mapping.set_to(port.to());
-            mapping.set_host_ip(ip);
-        };
-        for (auto& port : *given.mutable_reserved_ports()) {
-            bool done = false;
-            for (const auto& ip : addresses_of(node, port.host_network())) {
-                if (!port.ignore_collision() && !free(ip, port.value())) continue;
-                give(port, ip, port.value());
-                done = true;
-                break;
-            }
-            if (!done) return fmt::format("network: reserved port collision {}={}", port.label(), port.value());
-        }
-        for (auto& port : *given.mutable_dynamic_ports()) {
-            const auto ips = addresses_of(node, port.host_network());
-            if (ips.empty()) return fmt::format("network: no addresses available for {} network",
-                                                port.host_network().empty() ? "default" : port.host_network());
-            const int64_t range = high - low;
-            const auto start = static_cast<int64_t>(seeded_.below(static_cast<uint64_t>(range)));
-            int64_t found = 0;
-            for (int64_t step = 0; step < range && found == 0; ++step)
-                if (const int64_t port_number = low + (start + step) % range; free(ips.front(), port_number)) found = port_number;
-            if (found == 0) return "network: dynamic port selection failed";
-            give(port, ips.front(), found);
-        }
-    }
-    return {};
-}
-
-std::string Placer::assign_cores_and_devices(const GroupView& v, const Column& column, model::AllocatedResources& out) {
-    std::set<uint32_t> free_cores = column.available.cores;
-    for (auto core : column.usage.used.cores) free_cores.erase(core);
-    std::set<std::string> used_devices(column.usage.devices.begin(), column.usage.devices.end());
-    for (const auto& task : v.group->tasks()) {
-        auto& given = (*out.mutable_tasks())[task.name()];
-        if (task.resources().cores() > 0) {
-            given.mutable_cpu()->clear_reserved_cores();
-            for (int64_t i = 0; i < task.resources().cores(); ++i) {
-                if (free_cores.empty()) return "cores";
-                given.mutable_cpu()->add_reserved_cores(*free_cores.begin());
-                free_cores.erase(free_cores.begin());
-            }
-            given.mutable_cpu()->set_cpu_shares(mhz_per_core(*column.node) * task.resources().cores());
-        }
-        for (const auto& request : task.resources().devices()) {
-            const auto count = static_cast<int>(request.has_count() ? request.count() : 1);
-            bool done = false;
-            for (const auto& device : column.node->node_resources().devices()) {
-                if (!device_matches(request, device)) continue;
-                model::AllocatedDeviceResource offer;
-                offer.set_vendor(device.vendor());
-                offer.set_type(device.type());
-                offer.set_name(device.name());
-                for (const auto& instance : device.instances()) {
-                    const auto key = fmt::format("{}/{}/{}/{}", device.vendor(), device.type(), device.name(), instance.id());
-                    if (instance.healthy() && !used_devices.contains(key) && offer.device_ids_size() < count)
-                        offer.add_device_ids(instance.id());
-                }
-                if (offer.device_ids_size() < count) continue;
-                for (const auto& id : offer.device_ids())
-                    used_devices.insert(fmt::format("{}/{}/{}/{}", device.vendor(), device.type(), device.name(), id));
-                *given.add_devices() = std::move(offer);
-                done = true;
-                break;
-            }
-            if (!done) return "devices: no devices match request";
-        }
-    }
-    return {};
 }
 
 void Placer::touch(const std::string& node_id, const model::Allocation& alloc, int by) {
@@ -565,7 +404,8 @@ void Placer::restored(const AllocRecord& record) {
 }
 
 void Placer::placed(const model::Allocation& alloc) {
-    if (auto at = column_of_.find(alloc.node_id()); at != column_of_.end()) add_usage(columns_[at->second].usage, alloc);
+    if (auto at = column_of_.find(alloc.node_id()); at != column_of_.end())
+        add_usage(columns_[at->second].usage, alloc);
     touch(alloc.node_id(), alloc, 1);
 }
 
@@ -579,7 +419,8 @@ bool Placer::may_stay(const AllocRecord& record, const model::TaskGroup& group) 
 std::map<std::string, bool> Placer::class_eligibility() const {
     std::map<std::string, bool> out;
     for (const auto& [name, v] : groups_)
-        for (const auto& [computed_class, reason] : v->feasibility.classes()) out[computed_class] |= reason.empty();
+        for (const auto& [computed_class, reason] : v->feasibility.classes())
+            out[computed_class] |= reason.empty();
     return out;
 }
 

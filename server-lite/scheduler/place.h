@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Placer: finds the best node for one allocation after the other. Capacities and usage of all candidate nodes stand in
-// columns; every feasible node is scored, and after a placement only what changed is scored again. Keeps in mind what the
-// plan has stopped and placed so far. Pure: what looks random comes from the seed.
+// Placer: finds the best node for one allocation after the other. Capacities and usage of all candidate nodes
+// stand in columns; every feasible node is scored, and after a placement only what changed is scored again.
+// Keeps in mind what the plan has stopped and placed so far. Pure: what looks random comes from the seed.
 #pragma once
 #include <map>
 #include <memory>
@@ -29,9 +29,9 @@ class Seeded {
 
 struct PlaceRequest {
     const model::TaskGroup* group = nullptr;
-    std::set<std::string> penalty_nodes;   // where it failed before
-    std::string preferred_node;            // tried first (sticky disks)
-    std::string only_node;                 // system jobs
+    std::set<std::string> penalty_nodes;  // where it failed before
+    std::string preferred_node;           // tried first (sticky disks)
+    std::string only_node;                // system jobs
 };
 
 struct PlaceOption {
@@ -53,7 +53,8 @@ class Placer {
 
     // Whether an allocation may stay where it is under the new job: datacenter, pool, constraints.
     bool may_stay(const AllocRecord& record, const model::TaskGroup& group);
-    // Per computed class, whether some group could ever run there; and whether a constraint looks at more than classes.
+    // Per computed class, whether some group could ever run there; and whether a constraint looks at more
+    // than classes.
     std::map<std::string, bool> class_eligibility() const;
     bool escaped() const;
     size_t candidates() const { return nodes_.size(); }
@@ -72,7 +73,8 @@ class Placer {
     void touch(const std::string& node_id, const model::Allocation& alloc, int by);
     std::string assign(const GroupView& group, const Column& column, model::AllocatedResources& out);
     std::string assign_ports(const GroupView& group, const Column& column, model::AllocatedResources& out);
-    std::string assign_cores_and_devices(const GroupView& group, const Column& column, model::AllocatedResources& out);
+    std::string assign_cores_and_devices(const GroupView& group, const Column& column,
+                                         model::AllocatedResources& out);
 
     const State& state_;
     const model::Job& job_;

@@ -12,12 +12,15 @@ constexpr int64_t kRescheduleWindow = kSecond;  // what is due this soon is due 
 
 using AllocSet = std::map<std::string, AllocPtr>;
 
-bool ran_successfully(const model::Allocation& alloc) { return alloc.client_status() == model::kAllocClientComplete; }
+bool ran_successfully(const model::Allocation& alloc) {
+    return alloc.client_status() == model::kAllocClientComplete;
+}
 
 // The free names of a group: lowest index first; when all are taken it starts again from zero.
 class NameIndex {
  public:
-    NameIndex(std::string job, std::string group, int64_t count) : prefix_(std::move(job) + "." + std::move(group)), count_(count) {}
+    NameIndex(std::string job, std::string group, int64_t count)
+        : prefix_(std::move(job) + "." + std::move(group)), count_(count) {}
     void take(const std::string& name) {
         if (auto index = model::alloc_index(name); index >= 0) ++used_[index];
     }
@@ -42,7 +45,9 @@ class NameIndex {
     std::map<int64_t, int> used_;
 };
 
-bool rolls(const model::TaskGroup& group) { return group.has_update() && group.update().max_parallel() > 0; }
+bool rolls(const model::TaskGroup& group) {
+    return group.has_update() && group.update().max_parallel() > 0;
+}
 
 class Reconciler {
  public:
@@ -88,14 +93,16 @@ class Reconciler {
             deployment_ = nullptr;
         };
         if (!in_.job || in_.job->stop()) return cancel("Cancelled because job is stopped");
-        if (deployment_->job_create_index() != in_.job->create_index() || deployment_->job_version() != in_.job->version())
+        if (deployment_->job_create_index() != in_.job->create_index() ||
+            deployment_->job_version() != in_.job->version())
             return cancel("Cancelled due to newer version of job");
         if (deployment_->status() == model::kDeploymentSuccessful) {
             finished_version_ = true;
             deployment_ = nullptr;
             return;
         }
-        paused_ = deployment_->status() == model::kDeploymentPaused || deployment_->status() == model::kDeploymentPending ||
+        paused_ = deployment_->status() == model::kDeploymentPaused ||
+                  deployment_->status() == model::kDeploymentPending ||
                   deployment_->status() == model::kDeploymentInitializing;
         failed_ = deployment_->status() == model::kDeploymentFailed;
     }
@@ -109,13 +116,14 @@ class Reconciler {
         for (const auto& [id, record] : allocs) {
             if (model::server_terminal(*record->alloc)) continue;
             const bool lost = !model::client_terminal(*record->alloc) && down(*record->alloc);
-            stop(record, lost ? why::kLost : why::kNotNeeded, lost ? std::string(model::kAllocClientLost) : "");
+            stop(record, lost ? why::kLost : why::kNotNeeded,
+                 lost ? std::string(model::kAllocClientLost) : "");
             desired.set_stop(desired.stop() + 1);
         }
     }
 
     struct Sorted {
-        AllocSet keep, migrate, lost, again;      // again: failed, to be replaced now
+        AllocSet keep, migrate, lost, again;  // again: failed, to be replaced now
         std::vector<LaterWish> later;
     };
 
@@ -124,7 +132,8 @@ class Reconciler {
         Sorted s;
         for (const auto& [id, record] : allocs) {
             const auto& alloc = *record->alloc;
-            const bool old = record->job->version() < in_.job->version() || record->job->create_index() < in_.job->create_index();
+            const bool old = record->job->version() < in_.job->version() ||
+                             record->job->create_index() < in_.job->create_index();
             if (batch_ && model::terminal(alloc) && old) continue;
             if (model::server_terminal(alloc)) {
                 if (batch_ && ran_successfully(alloc)) s.keep.emplace(id, record);
@@ -157,7 +166,8 @@ class Reconciler {
         }
         // While it is rolled out, the deployment decides what becomes of its failures.
         const bool deploying = deployment_ && model::deployment_active(deployment_->status()) &&
-                               alloc.deployment_id() == deployment_->id() && !alloc.desired_transition().reschedule();
+                               alloc.deployment_id() == deployment_->id() &&
+                               !alloc.desired_transition().reschedule();
         const auto at = deploying ? std::nullopt : reschedule_time(alloc, group, in_.now);
         if (at && (alloc.followup_eval_id() == in_.eval.id() || *at - in_.now <= kRescheduleWindow)) {
             s.again.emplace(alloc.id(), record);
@@ -189,7 +199,8 @@ class Reconciler {
         bool existing_deployment = false;
         model::DeploymentState state;
         if (deployment_)
-            if (auto found = deployment_->task_groups().find(group.name()); found != deployment_->task_groups().end()) {
+            if (auto found = deployment_->task_groups().find(group.name());
+                found != deployment_->task_groups().end()) {
                 existing_deployment = true;
                 state = found->second;
             }
@@ -207,14 +218,16 @@ class Reconciler {
         const int64_t limit = update_limit(group, s, destructive, existing_deployment);
         do_destructive(group, destructive, limit, desired);
         for (const auto& [id, record] : s.migrate) {
-            out_.place.push_back({record->alloc->name(), &group, record, StopWish{record, why::kMigrating, ""}, false});
+            out_.place.push_back(
+                {record->alloc->name(), &group, record, StopWish{record, why::kMigrating, ""}, false});
             desired.set_migrate(desired.migrate() + 1);
         }
 
-        const int64_t changed = fresh + replaced + static_cast<int64_t>(destructive.size() + desired.in_place_update());
+        const int64_t changed =
+            fresh + replaced + static_cast<int64_t>(destructive.size() + desired.in_place_update());
         want_deployment(group, count, changed, allocs, existing_deployment);
-        const bool settled = destructive.empty() && desired.in_place_update() == 0 && fresh == 0 && replaced == 0 &&
-                             s.migrate.empty() && s.later.empty();
+        const bool settled = destructive.empty() && desired.in_place_update() == 0 && fresh == 0 &&
+                             replaced == 0 && s.migrate.empty() && s.later.empty();
         if (!existing_deployment) return settled;
         return settled && state.healthy_allocs() >= state.desired_total();
     }
@@ -243,8 +256,8 @@ class Reconciler {
         shrink(s.keep);
     }
 
-    void compare_version(const model::TaskGroup& group, const AllocPtr& record, std::vector<AllocPtr>& destructive,
-                         model::DesiredUpdates& desired) {
+    void compare_version(const model::TaskGroup& group, const AllocPtr& record,
+                         std::vector<AllocPtr>& destructive, model::DesiredUpdates& desired) {
         if (record->job->job_modify_index() == in_.job->job_modify_index() &&
             record->job->create_index() == in_.job->create_index()) {
             desired.set_ignore(desired.ignore() + 1);
@@ -272,7 +285,8 @@ class Reconciler {
         int64_t placed = 0;
         for (const auto& [id, record] : s.again) {
             if (have + placed >= count) break;
-            out_.place.push_back({record->alloc->name(), &group, record, StopWish{record, why::kRescheduled, ""}, true});
+            out_.place.push_back(
+                {record->alloc->name(), &group, record, StopWish{record, why::kRescheduled, ""}, true});
             desired.set_reschedule_now(desired.reschedule_now() + 1);
             desired.set_place(desired.place() + 1);
             ++placed;
@@ -289,8 +303,8 @@ class Reconciler {
         return placed;
     }
 
-    int64_t update_limit(const model::TaskGroup& group, const Sorted& s, const std::vector<AllocPtr>& destructive,
-                         bool existing_deployment) {
+    int64_t update_limit(const model::TaskGroup& group, const Sorted& s,
+                         const std::vector<AllocPtr>& destructive, bool existing_deployment) {
         const int64_t count = group.has_count() ? group.count() : 1;
         if (!rolls(group) || destructive.size() + s.migrate.size() == 0) return count;
         if (batch_) return group.update().max_parallel();
@@ -300,8 +314,10 @@ class Reconciler {
         for (const auto& [id, record] : s.keep) {
             const auto& alloc = *record->alloc;
             if (alloc.deployment_id() != deployment_->id() || model::terminal(alloc)) continue;
-            if (!alloc.deployment_status().has_healthy()) --limit;
-            else if (!alloc.deployment_status().healthy()) return 0;
+            if (!alloc.deployment_status().has_healthy())
+                --limit;
+            else if (!alloc.deployment_status().healthy())
+                return 0;
         }
         return std::max<int64_t>(0, limit);
     }
@@ -316,14 +332,16 @@ class Reconciler {
                 desired.set_ignore(desired.ignore() + 1);
                 continue;
             }
-            out_.place.push_back({record->alloc->name(), &group, record, StopWish{record, why::kUpdating, ""}, false});
+            out_.place.push_back(
+                {record->alloc->name(), &group, record, StopWish{record, why::kUpdating, ""}, false});
             desired.set_destructive_update(desired.destructive_update() + 1);
         }
     }
 
-    void want_deployment(const model::TaskGroup& group, int64_t count, int64_t changed, const AllocSet& allocs,
-                         bool existing_deployment) {
-        if (batch_ || !rolls(group) || existing_deployment || finished_version_ || deployment_failed_here()) return;
+    void want_deployment(const model::TaskGroup& group, int64_t count, int64_t changed,
+                         const AllocSet& allocs, bool existing_deployment) {
+        if (batch_ || !rolls(group) || existing_deployment || finished_version_ || deployment_failed_here())
+            return;
         if (changed == 0) return;
         // Not for what is only repaired: some allocation of this version is there, and nothing is updated.
         bool of_version = false;
@@ -352,7 +370,9 @@ class Reconciler {
         state.set_desired_total(std::min(count, changed));
     }
 
-    bool deployment_failed_here() const { return deployment_ && !model::deployment_active(deployment_->status()); }
+    bool deployment_failed_here() const {
+        return deployment_ && !model::deployment_active(deployment_->status());
+    }
 
     void finish_deployment(bool complete) {
         if (deployment_ && model::deployment_active(deployment_->status())) {
@@ -381,6 +401,8 @@ class Reconciler {
 
 }  // namespace
 
-Reconciled reconcile(const ReconcileInput& input, Seeded& seeded) { return Reconciler(input, seeded).run(); }
+Reconciled reconcile(const ReconcileInput& input, Seeded& seeded) {
+    return Reconciler(input, seeded).run();
+}
 
 }  // namespace drover::server

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reconciler: what a service or batch job wants against what it has, as lists of what to do. Knows no nodes' room: the
-// generic scheduler places. Pure.
+// The reconciler: what a service or batch job wants against what it has, as lists of what to do. Knows no
+// nodes' room: the generic scheduler places. Pure.
 #pragma once
 #include <functional>
 #include <string>
@@ -24,27 +24,27 @@ inline constexpr std::string_view kNodeTainted = "alloc not needed as node is ta
 struct StopWish {
     AllocPtr alloc;
     std::string_view description;
-    std::string client_status;      // "lost" or empty
+    std::string client_status;  // "lost" or empty
 };
 
 struct PlaceWish {
     std::string name;
     const model::TaskGroup* group = nullptr;
-    AllocPtr previous;              // replaced, or none
-    std::optional<StopWish> stop;   // goes with it: withdrawn when there is no room
-    bool reschedule = false;        // adds to the tracker
+    AllocPtr previous;             // replaced, or none
+    std::optional<StopWish> stop;  // goes with it: withdrawn when there is no room
+    bool reschedule = false;       // adds to the tracker
 };
 
-struct LaterWish {                  // a failed allocation waits for its delay
+struct LaterWish {  // a failed allocation waits for its delay
     AllocPtr alloc;
-    int64_t at = 0;                 // unix ns
+    int64_t at = 0;  // unix ns
 };
 
 struct ReconcileInput {
     const State& state;
     const model::Evaluation& eval;
-    JobPtr job;                     // null: gone
-    DeploymentPtr deployment;       // the latest one
+    JobPtr job;                // null: gone
+    DeploymentPtr deployment;  // the latest one
     int64_t now = 0;
     // Whether the node still suits the new version.
     std::function<bool(const AllocRecord&, const model::TaskGroup&)> may_stay;
@@ -52,11 +52,11 @@ struct ReconcileInput {
 
 struct Reconciled {
     std::vector<StopWish> stop;
-    std::vector<PlaceWish> place;                 // in the order of importance
-    std::vector<AllocPtr> in_place;               // to the new version, where they are
+    std::vector<PlaceWish> place;    // in the order of importance
+    std::vector<AllocPtr> in_place;  // to the new version, where they are
     std::vector<LaterWish> later;
     std::map<std::string, model::DesiredUpdates> desired;
-    DeploymentPtr deployment;                     // that new allocations belong to
+    DeploymentPtr deployment;  // that new allocations belong to
     std::optional<model::Deployment> new_deployment;
     std::vector<cmd::DeploymentStatusUpdate> deployment_updates;
 };
@@ -64,10 +64,13 @@ struct Reconciled {
 Reconciled reconcile(const ReconcileInput& input, Seeded& seeded);
 
 // When a failed allocation may be replaced by its group's policy; empty: never.
-std::optional<int64_t> reschedule_time(const model::Allocation& alloc, const model::TaskGroup& group, int64_t now);
+std::optional<int64_t> reschedule_time(const model::Allocation& alloc, const model::TaskGroup& group,
+                                       int64_t now);
 // The delay before the next attempt.
-int64_t reschedule_delay(const model::Allocation& alloc, const model::ReschedulePolicy& policy, int64_t fail_time);
+int64_t reschedule_delay(const model::Allocation& alloc, const model::ReschedulePolicy& policy,
+                         int64_t fail_time);
 // The tracker of the replacement.
-model::RescheduleTracker next_tracker(const model::Allocation& previous, const model::TaskGroup& group, int64_t now);
+model::RescheduleTracker next_tracker(const model::Allocation& previous, const model::TaskGroup& group,
+                                      int64_t now);
 
 }  // namespace drover::server

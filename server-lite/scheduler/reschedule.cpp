@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// When failed allocations are replaced: the reschedule policy and the tracker that remembers earlier attempts.
+// When failed allocations are replaced: the reschedule policy and the tracker that remembers earlier
+// attempts.
 #include "base/clock.h"
 #include "model/status.h"
 #include "server-lite/scheduler/reconcile.h"
@@ -15,19 +16,24 @@ int64_t failed_at(const model::Allocation& alloc) {
     return last != 0 ? last : alloc.modify_time();
 }
 
-// The delay that led to event `i` was not recorded; it is the distance between the events, as the policy grows it.
-std::vector<int64_t> past_delays(const model::RescheduleTracker& tracker, const model::ReschedulePolicy& policy) {
+// The delay that led to event `i` was not recorded; it is the distance between the events, as the policy
+// grows it.
+std::vector<int64_t> past_delays(const model::RescheduleTracker& tracker,
+                                 const model::ReschedulePolicy& policy) {
     std::vector<int64_t> delays;
     for (int i = 0; i < tracker.events_size(); ++i) {
         int64_t delay = policy.delay();
         if (i >= 1) {
             const auto previous = delays.back();
-            if (policy.delay_function() == "exponential") delay = previous * 2;
-            else if (policy.delay_function() == "fibonacci") delay = i >= 2 ? previous + delays[delays.size() - 2] : policy.delay();
+            if (policy.delay_function() == "exponential")
+                delay = previous * 2;
+            else if (policy.delay_function() == "fibonacci")
+                delay = i >= 2 ? previous + delays[delays.size() - 2] : policy.delay();
             if (policy.max_delay() > 0 && delay > policy.max_delay()) {
                 delay = policy.max_delay();
                 // A quiet stretch longer than the longest delay starts over.
-                if (tracker.events(i).reschedule_time() - tracker.events(i - 1).reschedule_time() > 2 * policy.max_delay())
+                if (tracker.events(i).reschedule_time() - tracker.events(i - 1).reschedule_time() >
+                    2 * policy.max_delay())
                     delay = policy.delay();
             }
         }
@@ -38,7 +44,8 @@ std::vector<int64_t> past_delays(const model::RescheduleTracker& tracker, const 
 
 }  // namespace
 
-int64_t reschedule_delay(const model::Allocation& alloc, const model::ReschedulePolicy& policy, int64_t fail_time) {
+int64_t reschedule_delay(const model::Allocation& alloc, const model::ReschedulePolicy& policy,
+                         int64_t fail_time) {
     const auto delays = past_delays(alloc.reschedule_tracker(), policy);
     int64_t delay = policy.delay();
     if (!delays.empty() && policy.delay_function() == "exponential") delay = delays.back() * 2;
@@ -54,11 +61,13 @@ int64_t reschedule_delay(const model::Allocation& alloc, const model::Reschedule
     return delay;
 }
 
-std::optional<int64_t> reschedule_time(const model::Allocation& alloc, const model::TaskGroup& group, int64_t now) {
+std::optional<int64_t> reschedule_time(const model::Allocation& alloc, const model::TaskGroup& group,
+                                       int64_t now) {
     if (!group.has_reschedule_policy()) return std::nullopt;
     const auto& policy = group.reschedule_policy();
     if (policy.attempts() <= 0 && !policy.unlimited()) return std::nullopt;
-    if (alloc.client_status() != model::kAllocClientFailed && alloc.client_status() != model::kAllocClientLost)
+    if (alloc.client_status() != model::kAllocClientFailed &&
+        alloc.client_status() != model::kAllocClientLost)
         return std::nullopt;
     const int64_t failed = failed_at(alloc) != 0 ? failed_at(alloc) : now;
     const int64_t delay = reschedule_delay(alloc, policy, failed);
@@ -71,7 +80,8 @@ std::optional<int64_t> reschedule_time(const model::Allocation& alloc, const mod
     return failed + delay;
 }
 
-model::RescheduleTracker next_tracker(const model::Allocation& previous, const model::TaskGroup& group, int64_t now) {
+model::RescheduleTracker next_tracker(const model::Allocation& previous, const model::TaskGroup& group,
+                                      int64_t now) {
     const auto& policy = group.reschedule_policy();
     const int64_t failed = failed_at(previous);
     model::RescheduleTracker tracker;

@@ -20,7 +20,8 @@ bool handles_trigger(std::string_view type, std::string_view trigger) {
     return type == model::kJobTypeSysBatch && trigger == model::kTriggerPeriodicJob;
 }
 
-model::Evaluation blocked_eval(const model::Evaluation& of, const Placer* placer, uint64_t snapshot_index, std::string id) {
+model::Evaluation blocked_eval(const model::Evaluation& of, const Placer* placer, uint64_t snapshot_index,
+                               std::string id) {
     model::Evaluation blocked;
     blocked.set_id(std::move(id));
     blocked.set_namespace_(of.namespace_());
@@ -43,8 +44,8 @@ model::Evaluation blocked_eval(const model::Evaluation& of, const Placer* placer
 
 namespace detail {
 
-model::Allocation new_alloc(Work& work, const model::TaskGroup& group, std::string name, const PlaceOption& option,
-                            model::AllocationMetric metric) {
+model::Allocation new_alloc(Work& work, const model::TaskGroup& group, std::string name,
+                            const PlaceOption& option, model::AllocationMetric metric) {
     model::Allocation alloc;
     alloc.set_id(work.seeded.uuid());
     alloc.set_namespace_(work.job->namespace_());
@@ -61,7 +62,8 @@ model::Allocation new_alloc(Work& work, const model::TaskGroup& group, std::stri
     return alloc;
 }
 
-void add_stop(Work& work, const AllocRecord& record, std::string_view description, std::string_view client_status) {
+void add_stop(Work& work, const AllocRecord& record, std::string_view description,
+              std::string_view client_status) {
     auto& stop = *work.out.plan.add_stops();
     stop.set_alloc_id(record.alloc->id());
     stop.set_desired_status(std::string(model::kAllocDesiredStop));
@@ -98,7 +100,8 @@ void finish(Work& work) {
     eval.clear_queued_allocations();
     for (auto& [group, metric] : work.failed) (*eval.mutable_failed_tg_allocs())[group] = metric;
     if (work.job && !work.job->stop())
-        for (const auto& group : work.job->task_groups()) (*eval.mutable_queued_allocations())[group.name()] = work.queued[group.name()];
+        for (const auto& group : work.job->task_groups())
+            (*eval.mutable_queued_allocations())[group.name()] = work.queued[group.name()];
     for (const auto& [group, updates] : work.desired)
         (*eval.mutable_plan_annotations()->mutable_desired_tg_updates())[group] = updates;
     *plan.mutable_annotations() = eval.plan_annotations();
@@ -128,7 +131,10 @@ void finish(Work& work) {
 Decision schedule(const ScheduleInput& input) {
     const auto& eval = *input.eval;
     Seeded seeded(input.seed);
-    detail::Work work{*input.state, eval, input.state->job(eval.namespace_(), eval.job_id()), input.now, seeded, nullptr, {}, {}, {}, {}, {}};
+    detail::Work work{*input.state, eval,   input.state->job(eval.namespace_(), eval.job_id()),
+                      input.now,    seeded, nullptr,
+                      {},           {},     {},
+                      {},           {}};
     auto& plan = work.out.plan;
     plan.set_eval_id(eval.id());
     plan.set_priority(eval.priority());
@@ -138,7 +144,8 @@ Decision schedule(const ScheduleInput& input) {
     if (!handles_trigger(eval.type(), eval.triggered_by())) {
         model::Evaluation failed = eval;
         failed.set_status(std::string(model::kEvalStatusFailed));
-        failed.set_status_description(fmt::format("scheduler cannot handle '{}' evaluation reason", eval.triggered_by()));
+        failed.set_status_description(
+            fmt::format("scheduler cannot handle '{}' evaluation reason", eval.triggered_by()));
         *plan.add_final_evals() = failed;
         work.out.eval = std::move(failed);
         return std::move(work.out);
@@ -148,9 +155,12 @@ Decision schedule(const ScheduleInput& input) {
         plan.set_job_version(work.job->version());
         if (!work.job->stop()) work.placer = std::make_unique<Placer>(*input.state, *work.job, seeded);
     }
-    const std::string_view type = work.job ? std::string_view(work.job->type()) : std::string_view(eval.type());
-    if (type == model::kJobTypeSystem || type == model::kJobTypeSysBatch) detail::schedule_system(work);
-    else detail::schedule_generic(work);
+    const std::string_view type =
+        work.job ? std::string_view(work.job->type()) : std::string_view(eval.type());
+    if (type == model::kJobTypeSystem || type == model::kJobTypeSysBatch)
+        detail::schedule_system(work);
+    else
+        detail::schedule_generic(work);
     detail::finish(work);
     return std::move(work.out);
 }

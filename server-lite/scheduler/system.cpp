@@ -9,7 +9,8 @@ namespace drover::server::detail {
 namespace {
 
 // What becomes of one live allocation. True when its node needs no other.
-bool settle(Work& work, const model::TaskGroup& group, const AllocPtr& record, std::vector<PlaceWish>& replace) {
+bool settle(Work& work, const model::TaskGroup& group, const AllocPtr& record,
+            std::vector<PlaceWish>& replace) {
     auto& desired = work.desired[group.name()];
     const auto& alloc = *record->alloc;
     const auto node = work.state.node(alloc.node_id());
@@ -94,7 +95,8 @@ void do_group(Work& work, const model::TaskGroup& group, const std::vector<Alloc
             desired.set_ignore(desired.ignore() + 1);
             continue;
         }
-        PlaceWish wish{fmt::format("{}.{}[0]", work.job->id(), group.name()), &group, previous, std::nullopt, false};
+        PlaceWish wish{fmt::format("{}.{}[0]", work.job->id(), group.name()), &group, previous, std::nullopt,
+                       false};
         if (place_on(work, wish, node->id())) {
             desired.set_place(desired.place() + 1);
         } else {
@@ -103,7 +105,8 @@ void do_group(Work& work, const model::TaskGroup& group, const std::vector<Alloc
         }
     }
     // Nodes that never suit are no failure, as long as some node runs the group.
-    if (filtered.nodes_filtered() > 0 && desired.place() == 0 && served.empty()) add_failure(work, group.name(), filtered);
+    if (filtered.nodes_filtered() > 0 && desired.place() == 0 && served.empty())
+        add_failure(work, group.name(), filtered);
 }
 
 }  // namespace

@@ -20,7 +20,8 @@ bool is_word(std::string_view text) {
 
 std::optional<Version> parse(std::string_view text, VersionRules rules) {
     text = trim(text);
-    if (rules == VersionRules::Lenient && !text.empty() && (text[0] == 'v' || text[0] == 'V')) text.remove_prefix(1);
+    if (rules == VersionRules::Lenient && !text.empty() && (text[0] == 'v' || text[0] == 'V'))
+        text.remove_prefix(1);
     if (auto plus = text.find('+'); plus != text.npos) {
         if (!is_word(text.substr(plus + 1))) return std::nullopt;
         text = text.substr(0, plus);
@@ -30,8 +31,10 @@ std::optional<Version> parse(std::string_view text, VersionRules rules) {
     if (auto end = text.find_first_not_of("0123456789."); end != text.npos) {
         core = text.substr(0, end);
         pre = text.substr(end);
-        if (pre[0] == '-') pre.remove_prefix(1);
-        else if (rules == VersionRules::Semver) return std::nullopt;
+        if (pre[0] == '-')
+            pre.remove_prefix(1);
+        else if (rules == VersionRules::Semver)
+            return std::nullopt;
         if (!is_word(pre)) return std::nullopt;
     }
     for (const auto& part : split(core, '.')) {
@@ -58,7 +61,8 @@ int compare_part(const std::string& a, const std::string& b) {
 int compare(const Version& a, const Version& b) {
     const size_t n = std::max(a.segments.size(), b.segments.size());
     for (size_t i = 0; i < n; ++i) {
-        const uint64_t x = i < a.segments.size() ? a.segments[i] : 0, y = i < b.segments.size() ? b.segments[i] : 0;
+        const uint64_t x = i < a.segments.size() ? a.segments[i] : 0,
+                       y = i < b.segments.size() ? b.segments[i] : 0;
         if (x != y) return x < y ? -1 : 1;
     }
     if (a.prerelease.empty() != b.prerelease.empty()) return a.prerelease.empty() ? 1 : -1;

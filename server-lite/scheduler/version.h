@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Versions and constraints on them ("> 1.2, < 2.0", "~> 1.4"), as the operators `version` (lenient, go-version's rules) and
-// `semver` (strict) of constraints understand them. Pure.
+// Versions and constraints on them ("> 1.2, < 2.0", "~> 1.4"), as the operators `version` (lenient,
+// go-version's rules) and `semver` (strict) of constraints understand them. Pure.
 #pragma once
 #include <string_view>
 

@@ -16,7 +16,8 @@ template <class P>
 std::vector<P> by_index(const Table<char>& index, const Table<P>& table, const std::string& prefix) {
     std::vector<P> out;
     index.scan_prefix(prefix, [&](const std::string& key, char) {
-        if (const auto* found = table.find(std::string_view(key).substr(prefix.size()))) out.push_back(*found);
+        if (const auto* found = table.find(std::string_view(key).substr(prefix.size())))
+            out.push_back(*found);
     });
     return out;
 }
@@ -58,7 +59,9 @@ std::string pair_key(std::string_view a, std::string_view b) {
     return key;
 }
 
-std::string job_key(std::string_view ns, std::string_view id) { return pair_key(ns, id); }
+std::string job_key(std::string_view ns, std::string_view id) {
+    return pair_key(ns, id);
+}
 
 std::string version_key(std::string_view ns, std::string_view id, uint64_t version) {
     auto key = pair_key(pair_key(ns, id), "");
@@ -72,7 +75,8 @@ bool holds_resources(const AllocRecord& record) {
 
 void add_usage(NodeUsage& usage, const model::Allocation& alloc) {
     usage.used.add(model::comparable(alloc.allocated_resources()));
-    each_port(alloc.allocated_resources(), [&](const std::string& ip, int64_t port) { usage.ports.emplace(ip, port); });
+    each_port(alloc.allocated_resources(),
+              [&](const std::string& ip, int64_t port) { usage.ports.emplace(ip, port); });
     each_device(alloc.allocated_resources(), [&](std::string id) { usage.devices.insert(std::move(id)); });
     each_core(alloc.allocated_resources(), [&](uint32_t core) { usage.cores.insert(core); });
     ++usage.allocs;
@@ -90,7 +94,9 @@ void subtract_usage(NodeUsage& usage, const model::Allocation& alloc) {
     --usage.allocs;
 }
 
-JobPtr State::job(std::string_view ns, std::string_view id) const { return get(jobs, job_key(ns, id)); }
+JobPtr State::job(std::string_view ns, std::string_view id) const {
+    return get(jobs, job_key(ns, id));
+}
 
 JobPtr State::job_version(std::string_view ns, std::string_view id, uint64_t version) const {
     auto current = job(ns, id);
@@ -100,7 +106,8 @@ JobPtr State::job_version(std::string_view ns, std::string_view id, uint64_t ver
 
 std::vector<JobPtr> State::job_versions(std::string_view ns, std::string_view id) const {
     std::vector<JobPtr> out;
-    versions.scan_prefix(pair_key(pair_key(ns, id), ""), [&](const std::string&, const JobPtr& job) { out.push_back(job); });
+    versions.scan_prefix(pair_key(pair_key(ns, id), ""),
+                         [&](const std::string&, const JobPtr& job) { out.push_back(job); });
     std::reverse(out.begin(), out.end());
     return out;
 }
@@ -108,11 +115,21 @@ std::vector<JobPtr> State::job_versions(std::string_view ns, std::string_view id
 SubmissionPtr State::submission(std::string_view ns, std::string_view id, uint64_t version) const {
     return get(submissions, version_key(ns, id, version));
 }
-SummaryPtr State::summary(std::string_view ns, std::string_view id) const { return get(summaries, job_key(ns, id)); }
-EvalPtr State::eval(std::string_view id) const { return get(evals, id); }
-NodePtr State::node(std::string_view id) const { return get(nodes, id); }
-AllocPtr State::alloc(std::string_view id) const { return get(allocs, id); }
-DeploymentPtr State::deployment(std::string_view id) const { return get(deployments, id); }
+SummaryPtr State::summary(std::string_view ns, std::string_view id) const {
+    return get(summaries, job_key(ns, id));
+}
+EvalPtr State::eval(std::string_view id) const {
+    return get(evals, id);
+}
+NodePtr State::node(std::string_view id) const {
+    return get(nodes, id);
+}
+AllocPtr State::alloc(std::string_view id) const {
+    return get(allocs, id);
+}
+DeploymentPtr State::deployment(std::string_view id) const {
+    return get(deployments, id);
+}
 
 const NodeUsage& State::usage_of(std::string_view node_id) const {
     static const NodeUsage kNone;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// State: everything the cluster knows, at one log index. Values are immutable and shared; a copy of a State is O(1) and is
-// a snapshot. Changed only by StateWriter (fsm/), on the apply thread or on private copies (plan applier, dry runs). Pure.
+// State: everything the cluster knows, at one log index. Values are immutable and shared; a copy of a State
+// is O(1) and is a snapshot. Changed only by StateWriter (fsm/), on the apply thread or on private copies
+// (plan applier, dry runs). Pure.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -28,8 +29,8 @@ using ConfigPtr = std::shared_ptr<const model::SchedulerConfiguration>;
 struct AllocRecord {
     std::shared_ptr<const model::Allocation> alloc;
     JobPtr job;
-    // Told to stop, and its successor was placed on the same node, where the client starts it only after this one has
-    // ended: the resources are the successor's.
+    // Told to stop, and its successor was placed on the same node, where the client starts it only after this
+    // one has ended: the resources are the successor's.
     bool handed_over = false;
 };
 using AllocPtr = std::shared_ptr<const AllocRecord>;
@@ -45,8 +46,8 @@ struct NodeUsage {
 };
 using UsagePtr = std::shared_ptr<const NodeUsage>;
 
-// Whether an allocation holds its resources: until the client says that it has ended, unless handed over. The one
-// definition for scheduler and plan applier.
+// Whether an allocation holds its resources: until the client says that it has ended, unless handed over. The
+// one definition for scheduler and plan applier.
 bool holds_resources(const AllocRecord& record);
 void add_usage(NodeUsage& usage, const model::Allocation& alloc);
 void subtract_usage(NodeUsage& usage, const model::Allocation& alloc);
@@ -55,17 +56,17 @@ enum class TableId { Jobs, Versions, Submissions, Summaries, Evals, Nodes, Alloc
 inline constexpr size_t kTables = 9;
 
 struct State {
-    uint64_t index = 0;                            // of the last applied entry
-    std::array<uint64_t, kTables> table_index{};   // of the last change of each table
+    uint64_t index = 0;                           // of the last applied entry
+    std::array<uint64_t, kTables> table_index{};  // of the last change of each table
 
-    Table<JobPtr> jobs;                            // job_key
-    Table<JobPtr> versions;                        // version_key, newest last
-    Table<SubmissionPtr> submissions;              // version_key
-    Table<SummaryPtr> summaries;                   // job_key
+    Table<JobPtr> jobs;                // job_key
+    Table<JobPtr> versions;            // version_key, newest last
+    Table<SubmissionPtr> submissions;  // version_key
+    Table<SummaryPtr> summaries;       // job_key
     Table<EvalPtr> evals;
     Table<AllocPtr> allocs;
     Table<NodePtr> nodes;
-    Table<UsagePtr> usage;                         // node id
+    Table<UsagePtr> usage;  // node id
     Table<DeploymentPtr> deployments;
     ConfigPtr config = std::make_shared<const model::SchedulerConfiguration>();
 
@@ -93,12 +94,12 @@ struct State {
 };
 using StatePtr = std::shared_ptr<const State>;
 
-std::string pair_key(std::string_view a, std::string_view b);       // a, NUL, b
+std::string pair_key(std::string_view a, std::string_view b);  // a, NUL, b
 std::string job_key(std::string_view ns, std::string_view id);
 std::string version_key(std::string_view ns, std::string_view id, uint64_t version);
 
 // The wire's views.
-model::Allocation full_alloc(const AllocRecord& record);            // with its job
+model::Allocation full_alloc(const AllocRecord& record);  // with its job
 model::AllocationListStub alloc_stub(const AllocRecord& record);
 
 bool node_ready(const model::Node& node);  // ready, eligible and not draining

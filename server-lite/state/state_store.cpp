@@ -13,18 +13,42 @@ std::string key(char kind, std::string_view a, std::string_view b = {}) {
     return out;
 }
 }  // namespace
-std::string table(TableId id) { return key('t', std::to_string(static_cast<int>(id))); }
-std::string job(std::string_view ns, std::string_view id) { return key('j', ns, id); }
-std::string job_allocs(std::string_view ns, std::string_view id) { return key('A', ns, id); }
-std::string job_evals(std::string_view ns, std::string_view id) { return key('E', ns, id); }
-std::string job_deployments(std::string_view ns, std::string_view id) { return key('D', ns, id); }
-std::string node(std::string_view id) { return key('n', id); }
-std::string node_allocs(std::string_view id) { return key('N', id); }
-std::string node_placements(std::string_view id) { return key('P', id); }
-std::string alloc(std::string_view id) { return key('a', id); }
-std::string eval(std::string_view id) { return key('e', id); }
-std::string eval_allocs(std::string_view id) { return key('V', id); }
-std::string deployment(std::string_view id) { return key('d', id); }
+std::string table(TableId id) {
+    return key('t', std::to_string(static_cast<int>(id)));
+}
+std::string job(std::string_view ns, std::string_view id) {
+    return key('j', ns, id);
+}
+std::string job_allocs(std::string_view ns, std::string_view id) {
+    return key('A', ns, id);
+}
+std::string job_evals(std::string_view ns, std::string_view id) {
+    return key('E', ns, id);
+}
+std::string job_deployments(std::string_view ns, std::string_view id) {
+    return key('D', ns, id);
+}
+std::string node(std::string_view id) {
+    return key('n', id);
+}
+std::string node_allocs(std::string_view id) {
+    return key('N', id);
+}
+std::string node_placements(std::string_view id) {
+    return key('P', id);
+}
+std::string alloc(std::string_view id) {
+    return key('a', id);
+}
+std::string eval(std::string_view id) {
+    return key('e', id);
+}
+std::string eval_allocs(std::string_view id) {
+    return key('V', id);
+}
+std::string deployment(std::string_view id) {
+    return key('d', id);
+}
 }  // namespace watch
 
 StateStore::StateStore() : state_(std::make_shared<const State>()) {}

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Table<V>: a persistent ordered map from string keys. Copying one is O(1) (that is a snapshot); a change copies only the
-// path to it, so readers of older copies never see it and never wait. A treap whose priorities are hashes of the keys:
-// its shape depends on its content alone. V must be cheap to copy (a shared_ptr to something immutable).
+// Table<V>: a persistent ordered map from string keys. Copying one is O(1) (that is a snapshot); a change
+// copies only the path to it, so readers of older copies never see it and never wait. A treap whose
+// priorities are hashes of the keys: its shape depends on its content alone. V must be cheap to copy (a
+// shared_ptr to something immutable).
 #pragma once
 #include <functional>
 #include <memory>
@@ -79,12 +80,14 @@ class Table {
     };
 
     static Link make(const Node& node, Link left, Link right) {
-        return std::make_shared<const Node>(Node{node.item, node.priority, std::move(left), std::move(right)});
+        return std::make_shared<const Node>(
+            Node{node.item, node.priority, std::move(left), std::move(right)});
     }
 
     static Link replaced(const Link& node, const std::shared_ptr<const Item>& item) {
         const int order = item->first.compare(node->item->first);
-        if (order == 0) return std::make_shared<const Node>(Node{item, node->priority, node->left, node->right});
+        if (order == 0)
+            return std::make_shared<const Node>(Node{item, node->priority, node->left, node->right});
         if (order < 0) return make(*node, replaced(node->left, item), node->right);
         return make(*node, node->left, replaced(node->right, item));
     }
@@ -95,7 +98,8 @@ class Table {
             auto [less, more] = parted(node, item->first);
             return std::make_shared<const Node>(Node{item, priority, std::move(less), std::move(more)});
         }
-        if (item->first < node->item->first) return make(*node, inserted(node->left, item, priority), node->right);
+        if (item->first < node->item->first)
+            return make(*node, inserted(node->left, item, priority), node->right);
         return make(*node, node->left, inserted(node->right, item, priority));
     }
 

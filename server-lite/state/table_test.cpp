@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: a Table behaves as an ordered map, and copies never see later changes. Method: random operations beside std::map.
+// Goal: a Table behaves as an ordered map, and copies never see later changes. Method: random operations
+// beside std::map.
 #include "server-lite/state/table.h"
 
 #include <gtest/gtest.h>
