@@ -18,8 +18,9 @@ constexpr long kNoteBytesMax = 256 << 10;
 constexpr size_t kConnectionsMax = 64;
 
 bool same_fifo(int fd, const StreamHeader& header) {
-    struct stat st{};
-    return ::fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) && st.st_dev == header.fifo_dev && st.st_ino == header.fifo_ino;
+    struct stat st {};
+    return ::fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) && st.st_dev == header.fifo_dev &&
+           st.st_ino == header.fifo_ino;
 }
 
 // The path is looked at through O_PATH first: opening what is not our FIFO could block or do harm (a device).
@@ -71,7 +72,8 @@ int take_lock(const Home& home, const char* name, Patience patience) {
     if (!locked) return ::close(fd), -1;
     sys::Text<32> pid;
     pid.add(::getpid()).add("\n");
-    if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, pid.c_str(), pid.size(), 0) < 0) note(home, "logd", "write", name, errno);
+    if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, pid.c_str(), pid.size(), 0) < 0)
+        note(home, "logd", "write", name, errno);
     return fd;
 }
 
@@ -103,7 +105,8 @@ const char* load_stream(const Home& home, uint64_t key, StreamFile* file, int* e
     ::close(fd);
     if (size < 0) return *error_number = EIO, "read the stream's file";
     const char* wrong = parse_stream(file->bytes, static_cast<size_t>(size), &file->view);
-    if (!wrong && stream_key(file->view.id, std::strlen(file->view.id)) != key) wrong = "stream: under another's name";
+    if (!wrong && stream_key(file->view.id, std::strlen(file->view.id)) != key)
+        wrong = "stream: under another's name";
     if (wrong) *error_number = EBADMSG;
     return wrong;
 }
@@ -159,8 +162,8 @@ int Server::accept() {
 }
 
 int Server::read(Connection& connection, RequestFrame* frame) {
-    ssize_t n = ::recv(connection.fd, connection.bytes + connection.used, sizeof connection.bytes - connection.used,
-                       MSG_DONTWAIT);
+    ssize_t n = ::recv(connection.fd, connection.bytes + connection.used,
+                       sizeof connection.bytes - connection.used, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
     if (n <= 0) return close(connection), -1;
     connection.used += static_cast<size_t>(n);
@@ -173,7 +176,8 @@ int Server::read(Connection& connection, RequestFrame* frame) {
 
 void Server::send(Connection& connection, const Reply& reply) {
     if (connection.fd < 0) return;
-    if (::send(connection.fd, &reply, sizeof reply, MSG_DONTWAIT | MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof reply))
+    if (::send(connection.fd, &reply, sizeof reply, MSG_DONTWAIT | MSG_NOSIGNAL) !=
+        static_cast<ssize_t>(sizeof reply))
         close(connection);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What keeper and worker share: the directory, locks, notes, opening a stream's FIFO, a little server. Built without
-// exceptions; only base/sys.
+// What keeper and worker share: the directory, locks, notes, opening a stream's FIFO, a little server. Built
+// without exceptions; only base/sys.
 #pragma once
 #include <sys/types.h>
 
@@ -24,7 +24,8 @@ void note(const Home& home, const char* who, const char* what, const char* detai
 enum class Patience { None, Seconds, Forever };
 int take_lock(const Home& home, const char* name, Patience patience);
 pid_t lock_holder(const Home& home, const char* name);  // as written there; 0: nothing
-void calm_process();  // all signals blocked, not the OOM killer's first choice, as many descriptors as allowed
+void calm_process();  // all signals blocked, not the OOM killer's first choice, as many descriptors as
+                      // allowed
 
 // A stream's file in memory.
 struct StreamFile {
@@ -34,8 +35,8 @@ struct StreamFile {
 // nullptr when loaded, else why not.
 const char* load_stream(const Home& home, uint64_t key, StreamFile* file, int* error_number);
 std::vector<uint64_t> stream_keys(const Home& home);
-// Opens the FIFO that was meant, read-write; when its path is gone, through the descriptor of `other` (the other
-// process of logd). -1 with errno.
+// Opens the FIFO that was meant, read-write; when its path is gone, through the descriptor of `other` (the
+// other process of logd). -1 with errno.
 int open_fifo(const StreamView& view, pid_t other);
 
 // A listening unix socket and its clients. The owner polls the descriptors and calls back in.

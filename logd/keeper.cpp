@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The keeper: holds every FIFO open read-write, so that no writer meets a broken pipe whatever happens to the worker,
-// and starts the next worker the moment one is gone. Does nothing else: the less it does, the less it can die of.
+// The keeper: holds every FIFO open read-write, so that no writer meets a broken pipe whatever happens to the
+// worker, and starts the next worker the moment one is gone. Does nothing else: the less it does, the less it
+// can die of.
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -50,7 +51,7 @@ class Keeper {
             return error_number ? error_number : EBADMSG;
         }
         for (const Held& held : held_) {
-            struct stat st{};
+            struct stat st {};
             if (held.key != key) continue;
             if (::fstat(held.fd, &st) == 0 && st.st_ino == file_.view.header.fifo_ino &&
                 st.st_dev == file_.view.header.fifo_dev)
@@ -82,11 +83,13 @@ class Keeper {
     void drop_forgotten() {
         for (size_t i = held_.size(); i-- > 0;) {
             int error_number = 0;
-            if (load_stream(home_, held_[i].key, &file_, &error_number) && error_number == ENOENT) let_go(held_[i].key);
+            if (load_stream(home_, held_[i].key, &file_, &error_number) && error_number == ENOENT)
+                let_go(held_[i].key);
         }
     }
 
-    // A worker of a keeper that was killed: it ends at its next chance, and ours, waiting for its lock, goes on.
+    // A worker of a keeper that was killed: it ends at its next chance, and ours, waiting for its lock, goes
+    // on.
     void retire_old_worker() {
         int fd = sys::connect_at(home_.fd, kWorkerSocket);
         if (fd < 0) return;
@@ -100,7 +103,8 @@ class Keeper {
         char name[] = "drover-logd", verb[] = "worker";
         sys::Text<16> parent;
         parent.add(::getpid());
-        char* argv[] = {name, verb, const_cast<char*>(home_.path), const_cast<char*>(parent.c_str()), nullptr};
+        char* argv[] = {name, verb, const_cast<char*>(home_.path), const_cast<char*>(parent.c_str()),
+                        nullptr};
         char* envp[] = {nullptr};
         // Our own binary, also when its file was replaced by an upgrade.
         int failed = ::posix_spawn(&worker_, "/proc/self/exe", nullptr, nullptr, argv, envp);
@@ -138,9 +142,15 @@ class Keeper {
         reply.pid = ::getpid();
         reply.key = frame.key;
         switch (frame.type) {
-            case Request::Hello: drop_forgotten(); break;
-            case Request::Open: reply.error_number = hold(frame.key); break;
-            case Request::Close: let_go(frame.key); break;
+            case Request::Hello:
+                drop_forgotten();
+                break;
+            case Request::Open:
+                reply.error_number = hold(frame.key);
+                break;
+            case Request::Close:
+                let_go(frame.key);
+                break;
             case Request::Stop:
                 stopped_ = true;
                 if (worker_ > 0) {
@@ -150,7 +160,8 @@ class Keeper {
                 ::unlinkat(home_.fd, kWorkerSocket, 0);
                 ::unlinkat(home_.fd, kKeeperSocket, 0);
                 break;
-            default: reply.error_number = ENOSYS;
+            default:
+                reply.error_number = ENOSYS;
         }
         server_.send(connection, reply);
     }

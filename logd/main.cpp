@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // drover-logd: drains the FIFOs of tasks and plugins into rotated files, whoever else on the node is dead.
-//   drover-logd keeper DIR [FILE...]   leaves its caller; writes "0" to each FILE first (its cgroup); started by the agent
-//   drover-logd worker DIR KEEPER-PID  started by the keeper
-//   drover-logd version
+//   drover-logd keeper DIR [FILE...]   leaves its caller; writes "0" to each FILE first (its cgroup); started
+//   by the agent drover-logd worker DIR KEEPER-PID  started by the keeper drover-logd version
 #include <linux/close_range.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -46,5 +45,7 @@ int main(int argc, char** argv) {
     logd::calm_process();
     for (int i = 3; keeper && i < argc; ++i)
         if (!sys::write_small_at(AT_FDCWD, argv[i], "0")) logd::note(home, "keeper", "join", argv[i], errno);
-    return keeper ? logd::run_keeper(home) : logd::run_worker(home, argc > 3 ? static_cast<pid_t>(std::strtol(argv[3], nullptr, 10)) : 0);
+    return keeper
+               ? logd::run_keeper(home)
+               : logd::run_worker(home, argc > 3 ? static_cast<pid_t>(std::strtol(argv[3], nullptr, 10)) : 0);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Moves bytes by splice(2), pipe to file inside the kernel: a kill can come between two calls, never between reading and
-// writing. Nothing here keeps a byte of a task in memory, but for copies that are looked at for newlines.
+// Moves bytes by splice(2), pipe to file inside the kernel: a kill can come between two calls, never between
+// reading and writing. Nothing here keeps a byte of a task in memory, but for copies that are looked at for
+// newlines.
 #include "logd/stream.h"
 
 #include <dirent.h>
@@ -48,7 +49,9 @@ bool Scratch::open() {
     return true;
 }
 
-void Scratch::forget() { ::madvise(bytes, kScratchBytes, MADV_DONTNEED); }
+void Scratch::forget() {
+    ::madvise(bytes, kScratchBytes, MADV_DONTNEED);
+}
 
 Stream::Stream(uint64_t key, const StreamView& view)
     : key_(key), fifo_path_(view.fifo), dir_path_(view.dir), name_(view.name) {
@@ -66,9 +69,9 @@ void Stream::set_limits(const StreamView& view) {
 }
 
 bool Stream::same_as(const StreamView& view) const {
-    struct stat st{};
-    return fifo_path_ == view.fifo && dir_path_ == view.dir && name_ == view.name && ::fstat(fifo_, &st) == 0 &&
-           st.st_ino == view.header.fifo_ino && st.st_dev == view.header.fifo_dev;
+    struct stat st {};
+    return fifo_path_ == view.fifo && dir_path_ == view.dir && name_ == view.name &&
+           ::fstat(fifo_, &st) == 0 && st.st_ino == view.header.fifo_ino && st.st_dev == view.header.fifo_dev;
 }
 
 size_t Stream::waiting() const {
@@ -87,13 +90,15 @@ std::string Stream::file_name(uint64_t index) const {
     return name_ + "." + digits.c_str();
 }
 
-// Tasks may write into the directory: a link, a FIFO, a hard link to another's file must not become our log file.
+// Tasks may write into the directory: a link, a FIFO, a hard link to another's file must not become our log
+// file.
 bool Stream::open_index(uint64_t index, bool exclusive) {
     const std::string name = file_name(index);
-    int fd = ::openat(dir_, name.c_str(),
-                      O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | (exclusive ? O_EXCL : 0), 0644);
+    int fd =
+        ::openat(dir_, name.c_str(),
+                 O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | (exclusive ? O_EXCL : 0), 0644);
     if (fd < 0) return false;
-    struct stat st{};
+    struct stat st {};
     if (::fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1) {
         ::close(fd);
         errno = ELOOP;
@@ -117,8 +122,10 @@ bool Stream::open_active() {
     });
     bool opened = any ? open_index(highest, false) : open_index(0, true);
     // Something else lies there: leave it alone and go past it.
-    for (uint64_t index = highest + 1; !opened && (errno == ELOOP || errno == EEXIST || errno == EISDIR || errno == ENXIO) &&
-                                       index <= highest + 100; ++index)
+    for (uint64_t index = highest + 1;
+         !opened && (errno == ELOOP || errno == EEXIST || errno == EISDIR || errno == ENXIO) &&
+         index <= highest + 100;
+         ++index)
         opened = open_index(index, true);
     if (!opened) {
         // The whole directory may have been removed and made again: the next try looks it up anew.
@@ -137,9 +144,11 @@ void Stream::point_link() {
     const std::string target = file_name(index_), temp = "." + name_ + ".link";
     char now[256];
     ssize_t n = ::readlinkat(dir_, name_.c_str(), now, sizeof now);
-    if (n == static_cast<ssize_t>(target.size()) && target.compare(0, target.size(), now, target.size()) == 0) return;
+    if (n == static_cast<ssize_t>(target.size()) && target.compare(0, target.size(), now, target.size()) == 0)
+        return;
     ::unlinkat(dir_, temp.c_str(), 0);
-    if (::symlinkat(target.c_str(), dir_, temp.c_str()) == 0 && ::renameat(dir_, temp.c_str(), dir_, name_.c_str()) != 0)
+    if (::symlinkat(target.c_str(), dir_, temp.c_str()) == 0 &&
+        ::renameat(dir_, temp.c_str(), dir_, name_.c_str()) != 0)
         ::unlinkat(dir_, temp.c_str(), 0);
 }
 
@@ -177,7 +186,8 @@ Stream::Cut Stream::find_cut(Scratch& scratch, size_t waiting, uint64_t size) {
     const uint64_t over = size > file_bytes_max_ ? size - file_bytes_max_ : 0;
     const size_t look = room + (over < kOvershootMax ? kOvershootMax - static_cast<size_t>(over) : 0);
     size_t seen = 0;
-    ssize_t copied = ::tee(fifo_, scratch.pipe_write, look < kScratchBytes ? look : kScratchBytes, SPLICE_F_NONBLOCK);
+    ssize_t copied =
+        ::tee(fifo_, scratch.pipe_write, look < kScratchBytes ? look : kScratchBytes, SPLICE_F_NONBLOCK);
     while (copied > 0 && seen < static_cast<size_t>(copied)) {
         ssize_t n = ::read(scratch.pipe_read, scratch.bytes + seen, static_cast<size_t>(copied) - seen);
         if (n <= 0) break;
@@ -187,11 +197,12 @@ Stream::Cut Stream::find_cut(Scratch& scratch, size_t waiting, uint64_t size) {
     if (const void* last = ::memrchr(scratch.bytes, '\n', inside))
         return {static_cast<size_t>(static_cast<const char*>(last) - scratch.bytes) + 1, true};
     if (size > 0 && ends_with_newline(size)) return {0, true};  // the whole line belongs into the next file
-    if (const void* first = seen > inside ? std::memchr(scratch.bytes + inside, '\n', seen - inside) : nullptr)
+    if (const void* first =
+            seen > inside ? std::memchr(scratch.bytes + inside, '\n', seen - inside) : nullptr)
         return {static_cast<size_t>(static_cast<const char*>(first) - scratch.bytes) + 1, true};
-    if (seen >= look) return {room, true};  // too long: it is cut
+    if (seen >= look) return {room, true};                            // too long: it is cut
     if (copied <= 0) return {waiting < room ? waiting : room, true};  // no look-ahead to be had
-    return {seen, false};  // its end has not been written yet
+    return {seen, false};                                             // its end has not been written yet
 }
 
 size_t Stream::drain(Scratch& scratch) {
@@ -199,7 +210,7 @@ size_t Stream::drain(Scratch& scratch) {
     while (moved < kTurnBytesMax) {
         const size_t bytes = waiting();
         if (bytes == 0) break;
-        struct stat st{};
+        struct stat st {};
         if (file_ < 0 || ::fstat(file_, &st) != 0 || st.st_nlink == 0) {
             if (!open_active() || ::fstat(file_, &st) != 0) {
                 trouble_ = errno ? errno : EIO;

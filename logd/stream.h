@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One FIFO and the files it is drained into. The state is the files themselves: the highest number is the active one,
-// its end is where to go on. Used by the worker alone.
+// One FIFO and the files it is drained into. The state is the files themselves: the highest number is the
+// active one, its end is where to go on. Used by the worker alone.
 #pragma once
 #include <string>
 
@@ -36,7 +36,8 @@ class Stream {
     void set_limits(const StreamView& view);
 
     int open(const StreamView& view, pid_t other);  // the FIFO; errno or 0
-    // Moves at most kTurnBytesMax from the FIFO into the files. Returns the bytes moved; trouble() tells if it is stuck.
+    // Moves at most kTurnBytesMax from the FIFO into the files. Returns the bytes moved; trouble() tells if
+    // it is stuck.
     size_t drain(Scratch& scratch);
 
  private:

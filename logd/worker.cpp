@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The worker: drains all FIFOs into their files, answers the agent. May be killed at any instruction: pipes keep what
-// was not moved, files are continued at their end, and the keeper starts the next one.
+// The worker: drains all FIFOs into their files, answers the agent. May be killed at any instruction: pipes
+// keep what was not moved, files are continued at their end, and the keeper starts the next one.
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -14,15 +14,15 @@ namespace drover::logd {
 namespace {
 
 constexpr size_t kLittleBytes = 64 << 10;  // a turn that moved less is followed by a nap,
-constexpr int64_t kNapMs = 8;              // else 100-byte lines cost ten times the CPU; 1 MiB pipes bridge it
+constexpr int64_t kNapMs = 8;  // else 100-byte lines cost ten times the CPU; 1 MiB pipes bridge it
 constexpr int64_t kMs = 1'000'000;
 constexpr int64_t kTryAgainNs = 250 * kMs;  // a full disk
 
 struct Entry {
     std::unique_ptr<Stream> stream;
     bool polled = false;
-    int told_trouble = 0;        // what watchers were told last
-    int64_t try_again_ns = 0;    // while in trouble
+    int told_trouble = 0;      // what watchers were told last
+    int64_t try_again_ns = 0;  // while in trouble
 };
 
 struct FlushWait {
@@ -37,8 +37,8 @@ class Worker {
     explicit Worker(const Home& home) : home_(home) {}
 
     int run(pid_t keeper) {
-        // While another worker lives we wait for our turn, but not longer than our keeper: the next keeper brings its
-        // own. With the lock in hand we outlive it.
+        // While another worker lives we wait for our turn, but not longer than our keeper: the next keeper
+        // brings its own. With the lock in hand we outlive it.
         ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
         const bool orphan = ::getppid() != keeper;
         if (take_lock(home_, kWorkerLock, orphan ? Patience::None : Patience::Forever) < 0) return 1;
@@ -64,8 +64,10 @@ class Worker {
 
     void set_polled(Entry& entry, bool wanted) {
         if (entry.polled == wanted) return;
-        if (wanted) poll_fd(entry.stream->fifo());
-        else ::epoll_ctl(epoll_, EPOLL_CTL_DEL, entry.stream->fifo(), nullptr);
+        if (wanted)
+            poll_fd(entry.stream->fifo());
+        else
+            ::epoll_ctl(epoll_, EPOLL_CTL_DEL, entry.stream->fifo(), nullptr);
         entry.polled = wanted;
     }
 
@@ -132,7 +134,8 @@ class Worker {
     }
 
     Reply describe(const Entry& entry, uint32_t id) {
-        Reply reply = make_reply(id, entry.told_trouble, entry.told_trouble ? ::strerrordesc_np(entry.told_trouble) : "");
+        Reply reply = make_reply(id, entry.told_trouble,
+                                 entry.told_trouble ? ::strerrordesc_np(entry.told_trouble) : "");
         reply.key = entry.stream->key();
         reply.waiting_bytes = entry.stream->waiting();
         reply.file_index = entry.stream->index();
@@ -146,11 +149,18 @@ class Worker {
         reply.pid = ::getpid();
         reply.key = frame.key;
         switch (frame.type) {
-            case Request::Hello: drop_forgotten(); break;
-            case Request::Open: reply.error_number = open(frame.key); break;
-            case Request::Close: close(frame.key); break;
+            case Request::Hello:
+                drop_forgotten();
+                break;
+            case Request::Open:
+                reply.error_number = open(frame.key);
+                break;
+            case Request::Close:
+                close(frame.key);
+                break;
             case Request::Flush:
-                flushes_.push_back({connection.fd, frame.id, frame.key, sys::mono_ns() + frame.argument * kMs});
+                flushes_.push_back(
+                    {connection.fd, frame.id, frame.key, sys::mono_ns() + frame.argument * kMs});
                 return check_flushes();
             case Request::List:
                 for (const Entry& entry : entries_) {
@@ -165,7 +175,9 @@ class Worker {
                 for (const Entry& entry : entries_)
                     if (entry.told_trouble) server_.send(connection, describe(entry, 0));
                 return;
-            case Request::Stop: stopped_ = true; break;
+            case Request::Stop:
+                stopped_ = true;
+                break;
         }
         server_.send(connection, reply);
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A new shim takes over where another was killed: from the files alone it finds the process again, or says truthfully
-// that it is gone. The task is not its child, so its exit status comes from the kernel's pidfd or not at all.
+// A new shim takes over where another was killed: from the files alone it finds the process again, or says
+// truthfully that it is gone. The task is not its child, so its exit status comes from the kernel's pidfd or
+// not at all.
 #include <sys/wait.h>
 
 #include "shim/shim.h"
@@ -40,7 +41,8 @@ void adopt(Shim& shim, int inherited_pidfd) {
     if (shim.pidfd < 0 && shim.record.phase == Phase::Launching) {
         launcher_done(shim, false, 0);
     } else if (shim.pidfd < 0) {
-        end_with(shim, Phase::Lost, "supervisor lost: the task ended while its shim was dead, exit status unknown", 0);
+        end_with(shim, Phase::Lost,
+                 "supervisor lost: the task ended while its shim was dead, exit status unknown", 0);
     } else if (!write_started(shim)) {
         note(shim, "write started", errno);
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From the spec to a running task. The child waits at a gate until `started` is written, so a shim that dies at any
-// point leaves either no record and nothing running, or a record that names what runs.
+// From the spec to a running task. The child waits at a gate until `started` is written, so a shim that dies
+// at any point leaves either no record and nothing running, or a record that names what runs.
 #include <linux/close_range.h>
 #include <linux/sched.h>
 #include <sched.h>
@@ -17,7 +17,8 @@ namespace drover::shim {
 namespace {
 
 struct CloneArgs {  // struct clone_args up to cgroup (Linux 5.7)
-    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
+    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size,
+        cgroup;
 };
 
 struct ChildError {
@@ -31,7 +32,8 @@ uint32_t number(const char* payload) {
     return value;
 }
 
-// ---- the child, between clone and exec: system calls only --------------------------------------------------------
+// ---- the child, between clone and exec: system calls only
+// --------------------------------------------------------
 
 [[noreturn]] void child_fail(int error_fd, const char* step, int error_number = errno) {
     ChildError error{step, error_number};
@@ -69,7 +71,8 @@ void child_settings(Shim& shim, int error_fd) {
     uint32_t bytes;
     shim.spec.reader.rewind();
     while (shim.spec.reader.next(&tag, &payload, &bytes)) {
-        if (tag == Tag::TaskJoin && !sys::write_small_at(AT_FDCWD, payload, "0")) child_fail(error_fd, "join cgroup");
+        if (tag == Tag::TaskJoin && !sys::write_small_at(AT_FDCWD, payload, "0"))
+            child_fail(error_fd, "join cgroup");
         if (tag == Tag::Umask) mask = static_cast<mode_t>(number(payload) & 0777);
         if (tag == Tag::OomScoreAdj) {
             wanted_score.add(static_cast<int32_t>(number(payload)));
@@ -79,7 +82,8 @@ void child_settings(Shim& shim, int error_fd) {
             RlimitField field;
             std::memcpy(&field, payload, sizeof field);
             rlimit64 limit{field.soft, field.hard};
-            if (::syscall(SYS_prlimit64, 0, field.resource, &limit, nullptr) != 0) child_fail(error_fd, "set rlimit");
+            if (::syscall(SYS_prlimit64, 0, field.resource, &limit, nullptr) != 0)
+                child_fail(error_fd, "set rlimit");
         }
         if (tag == Tag::NoNewPrivs && number(payload) && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
             child_fail(error_fd, "no_new_privs");
@@ -89,9 +93,9 @@ void child_settings(Shim& shim, int error_fd) {
     ::umask(mask);
 }
 
-// A FIFO the shim holds is opened again through that descriptor, so that nobody can put another file in between. It is
-// read-write for the task too: then its pipe has a reader as long as the task lives, and no write of it ends in SIGPIPE
-// even if logd, shim and agent are all killed in the same moment.
+// A FIFO the shim holds is opened again through that descriptor, so that nobody can put another file in
+// between. It is read-write for the task too: then its pipe has a reader as long as the task lives, and no
+// write of it ends in SIGPIPE even if logd, shim and agent are all killed in the same moment.
 int open_output(int fifo_fd, const char* path) {
     if (fifo_fd < 0) return ::open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
     sys::Text<48> self;
@@ -116,7 +120,8 @@ void child_stdio(Shim& shim, int error_fd) {
     child_stdio(shim, error_fd);
 
     size_t words = shim.spec.args + shim.spec.envs + 2;
-    void* memory = ::mmap(nullptr, words * sizeof(char*), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* memory =
+        ::mmap(nullptr, words * sizeof(char*), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) child_fail(error_fd, "make argv");
     char** argv = static_cast<char**>(memory);
     char** envp = argv + shim.spec.args + 1;
@@ -163,40 +168,68 @@ const char* describe_failure(const Shim& shim, const char* step, char* text, siz
 const char* load_spec(Shim& shim, int* error_number) {
     int fd = ::openat(shim.dir_fd, kSpecFile, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) return *error_number = errno, "open spec";
-    struct stat st{};
+    struct stat st {};
     void* memory = MAP_FAILED;
     if (::fstat(fd, &st) == 0 && st.st_size > 0 && st.st_size <= kSpecBytesMax)
         memory = ::mmap(nullptr, static_cast<size_t>(st.st_size), PROT_READ, MAP_PRIVATE, fd, 0);
     ::close(fd);
     if (memory == MAP_FAILED) return *error_number = EINVAL, "map spec";
     Spec& spec = shim.spec;
-    if (const char* wrong = spec.reader.open(memory, static_cast<size_t>(st.st_size))) return *error_number = 0, wrong;
+    if (const char* wrong = spec.reader.open(memory, static_cast<size_t>(st.st_size)))
+        return *error_number = 0, wrong;
 
     Tag tag;
     const char* payload;
     uint32_t bytes;
     while (spec.reader.next(&tag, &payload, &bytes)) {
         switch (tag) {
-            case Tag::Command: spec.command = payload; break;
-            case Tag::Arg: ++spec.args; break;
-            case Tag::Env: ++spec.envs; break;
-            case Tag::WorkDir: spec.work_dir = payload; break;
-            case Tag::StdinPath: spec.stdin_path = payload; break;
-            case Tag::StdoutPath: spec.stdout_path = payload; break;
-            case Tag::StderrPath: spec.stderr_path = payload; break;
-            case Tag::TaskCgroup2: spec.cgroup2 = payload; break;
-            case Tag::KillFreezer: spec.kill_freezer = payload; break;
-            case Tag::KillCgroup2: spec.kill_cgroup2 = payload; break;
-            case Tag::PidFile: spec.pid_file = payload; break;
-            case Tag::DrainMs: spec.drain_ms = number(payload); break;
-            case Tag::LaunchMs: spec.launch_ms = number(payload); break;
+            case Tag::Command:
+                spec.command = payload;
+                break;
+            case Tag::Arg:
+                ++spec.args;
+                break;
+            case Tag::Env:
+                ++spec.envs;
+                break;
+            case Tag::WorkDir:
+                spec.work_dir = payload;
+                break;
+            case Tag::StdinPath:
+                spec.stdin_path = payload;
+                break;
+            case Tag::StdoutPath:
+                spec.stdout_path = payload;
+                break;
+            case Tag::StderrPath:
+                spec.stderr_path = payload;
+                break;
+            case Tag::TaskCgroup2:
+                spec.cgroup2 = payload;
+                break;
+            case Tag::KillFreezer:
+                spec.kill_freezer = payload;
+                break;
+            case Tag::KillCgroup2:
+                spec.kill_cgroup2 = payload;
+                break;
+            case Tag::PidFile:
+                spec.pid_file = payload;
+                break;
+            case Tag::DrainMs:
+                spec.drain_ms = number(payload);
+                break;
+            case Tag::LaunchMs:
+                spec.launch_ms = number(payload);
+                break;
             case Tag::OomFile:
                 if (spec.oom_files_count < kOomFilesMax) spec.oom_files[spec.oom_files_count++] = payload;
                 break;
             case Tag::ShimJoin:
                 if (!sys::write_small_at(AT_FDCWD, payload, "0")) note(shim, payload, errno);
                 break;
-            default: break;
+            default:
+                break;
         }
     }
     *error_number = 0;
@@ -207,7 +240,7 @@ const char* load_spec(Shim& shim, int* error_number) {
 const char* open_fifos(Shim& shim, int* error_number) {
     const char* const paths[2] = {shim.spec.stdout_path, shim.spec.stderr_path};
     for (int i = 0; i < 2; ++i) {
-        struct stat st{};
+        struct stat st {};
         int fd = ::open(paths[i], O_PATH | O_CLOEXEC);
         bool fifo = fd >= 0 && ::fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
         if (fifo) {  // read-write: never a SIGPIPE for the task, whoever else is killed
@@ -224,7 +257,8 @@ const char* open_fifos(Shim& shim, int* error_number) {
 
 const char* launch(Shim& shim, int* error_number) {
     int gate[2], errors[2];
-    if (::pipe2(gate, O_CLOEXEC) != 0 || ::pipe2(errors, O_CLOEXEC) != 0) return *error_number = errno, "make pipes";
+    if (::pipe2(gate, O_CLOEXEC) != 0 || ::pipe2(errors, O_CLOEXEC) != 0)
+        return *error_number = errno, "make pipes";
     CloneArgs args = {};
     args.flags = CLONE_PIDFD;
     args.pidfd = reinterpret_cast<uint64_t>(&shim.pidfd);
@@ -271,8 +305,10 @@ const char* launch(Shim& shim, int* error_number) {
     do n = ::read(errors[0], &from_child, sizeof from_child);
     while (n < 0 && errno == EINTR);
     ::close(errors[0]);
-    if (n == static_cast<ssize_t>(sizeof from_child)) failure = from_child;
-    else if (failure.error_number == 0) return nullptr;  // the exec closed it
+    if (n == static_cast<ssize_t>(sizeof from_child))
+        failure = from_child;
+    else if (failure.error_number == 0)
+        return nullptr;  // the exec closed it
 
     siginfo_t info{};
     ::waitid(P_PIDFD, static_cast<id_t>(shim.pidfd), &info, WEXITED);
@@ -291,7 +327,8 @@ void launcher_done(Shim& shim, bool status_known, int wait_status) {
     ::close(shim.pidfd);
     shim.pidfd = -1;
     if (status_known && wait_status != 0) {
-        shim.record.exit_code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
+        shim.record.exit_code =
+            WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
         sys::Text<128> text;
         text.add(shim.spec.command).add(" exited with code ").add(shim.record.exit_code);
         return end_with(shim, Phase::StartFailed, text.c_str(), 0);
@@ -305,7 +342,8 @@ void launcher_done(Shim& shim, bool status_known, int wait_status) {
     // A pid file of an earlier life, its number used again, would name a process older than the launcher.
     if (pidfd < 0 || !stat.found || stat.start_ticks < shim.record.start_ticks) {
         if (pidfd >= 0) ::close(pidfd);
-        if (status_known) return end_with(shim, Phase::StartFailed, "the launcher left no running process", 0);
+        if (status_known)
+            return end_with(shim, Phase::StartFailed, "the launcher left no running process", 0);
         return end_with(shim, Phase::Lost, "the launcher ended without its shim and left no process", 0);
     }
     shim.pidfd = pidfd;

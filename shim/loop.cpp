@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rest of the shim's life: watch the task, answer on the socket, record the end, kill what was left behind, hold
-// the FIFOs until they are empty. One poll(2); nothing here waits for a peer.
+// The rest of the shim's life: watch the task, answer on the socket, record the end, kill what was left
+// behind, hold the FIFOs until they are empty. One poll(2); nothing here waits for a peer.
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -27,7 +27,8 @@ void reply(Client& client, FrameType type, uint32_t id, const Record& record) {
     } frame{make_frame(type, sizeof(Record), id), record};
     seal_record(&frame.record);
     // The socket buffer holds hundreds of these; a peer that lets it fill up does not read and is dropped.
-    if (::send(client.fd, &frame, sizeof frame, MSG_DONTWAIT | MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof frame))
+    if (::send(client.fd, &frame, sizeof frame, MSG_DONTWAIT | MSG_NOSIGNAL) !=
+        static_cast<ssize_t>(sizeof frame))
         drop(client);
 }
 
@@ -50,18 +51,23 @@ void answer_waiting(Shim& shim) {
 
 void begin_stop(Shim& shim, int number, uint32_t timeout_ms) {
     int64_t deadline = sys::mono_ns() + static_cast<int64_t>(timeout_ms) * kMs;
-    if (number == 0 || shim.record.phase == Phase::Launching) deadline = sys::mono_ns();
-    else sys::pidfd_signal(shim.pidfd, number);
+    if (number == 0 || shim.record.phase == Phase::Launching)
+        deadline = sys::mono_ns();
+    else
+        sys::pidfd_signal(shim.pidfd, number);
     if (number == SIGKILL) shim.sent_kill = true;
     if (shim.stop_deadline_ns == 0 || deadline < shim.stop_deadline_ns) shim.stop_deadline_ns = deadline;
 }
 
 void handle(Shim& shim, Client& client, const FrameHeader& header, const char* payload) {
-    if (header.version != kWireVersion) return refuse(shim, client, header.id, "frame version not understood", EPROTO);
-    if (header.bytes != request_bytes(header.type)) return refuse(shim, client, header.id, "frame size", EPROTO);
+    if (header.version != kWireVersion)
+        return refuse(shim, client, header.id, "frame version not understood", EPROTO);
+    if (header.bytes != request_bytes(header.type))
+        return refuse(shim, client, header.id, "frame size", EPROTO);
     const bool settled = shim.ended() && shim.durable && shim.tree_killed;
     switch (header.type) {
-        case FrameType::Status: return reply(client, FrameType::State, header.id, shim.record);
+        case FrameType::Status:
+            return reply(client, FrameType::State, header.id, shim.record);
         case FrameType::Forget:
             shim.forgotten = true;
             return reply(client, FrameType::State, header.id, shim.record);
@@ -83,8 +89,10 @@ void handle(Shim& shim, Client& client, const FrameHeader& header, const char* p
             if (!shim.ended()) begin_stop(shim, request.signal, request.timeout_ms);
             break;
         }
-        case FrameType::Wait: break;
-        default: return refuse(shim, client, header.id, "unknown request", ENOSYS);
+        case FrameType::Wait:
+            break;
+        default:
+            return refuse(shim, client, header.id, "unknown request", ENOSYS);
     }
     if (settled) return reply(client, FrameType::State, header.id, shim.record);
     client.waiting = true;
@@ -92,7 +100,8 @@ void handle(Shim& shim, Client& client, const FrameHeader& header, const char* p
 }
 
 void read_client(Shim& shim, Client& client) {
-    ssize_t n = ::recv(client.fd, client.bytes + client.used, sizeof client.bytes - client.used, MSG_DONTWAIT);
+    ssize_t n =
+        ::recv(client.fd, client.bytes + client.used, sizeof client.bytes - client.used, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (n <= 0) return drop(client);
     client.used += static_cast<uint32_t>(n);
@@ -124,7 +133,8 @@ void accept_client(Shim& shim) {
         client.fd = fd;
         return;
     }
-    drop(shim.clients[0]);  // the newest may be a plugin that has just come back; the dropped one connects again
+    drop(shim.clients[0]);  // the newest may be a plugin that has just come back; the dropped one connects
+                            // again
     shim.clients[0].fd = fd;
 }
 
@@ -140,13 +150,16 @@ void process_gone(Shim& shim) {
         known = foreign_wait_status(shim, &wait_status);
     }
     if (shim.record.phase == Phase::Launching) return launcher_done(shim, known, wait_status);
-    end_with(shim, known ? Phase::Exited : Phase::Lost,
-             known ? "" : "supervisor lost: the kernel did not tell the exit status to the shim that took over", 0);
+    end_with(
+        shim, known ? Phase::Exited : Phase::Lost,
+        known ? "" : "supervisor lost: the kernel did not tell the exit status to the shim that took over",
+        0);
     if (known && WIFEXITED(wait_status)) shim.record.exit_code = WEXITSTATUS(wait_status);
     if (known && WIFSIGNALED(wait_status)) shim.record.signal = WTERMSIG(wait_status);
 }
 
-// First the record, then the rest: were we killed in between, the truth is on disk and the next shim does the rest.
+// First the record, then the rest: were we killed in between, the truth is on disk and the next shim does the
+// rest.
 void settle(Shim& shim) {
     const int64_t now = sys::mono_ns();
     if (!shim.durable && now >= shim.next_try_ns) {
@@ -186,7 +199,8 @@ int poll_timeout_ms(const Shim& shim) {
     int64_t next = INT64_MAX;
     if (shim.ended()) next = sys::mono_ns() + 20 * kMs;  // looking at the FIFOs, trying the record again
     if (!shim.ended() && shim.stop_deadline_ns && shim.stop_deadline_ns < next) next = shim.stop_deadline_ns;
-    if (shim.record.phase == Phase::Launching && shim.launch_deadline_ns < next) next = shim.launch_deadline_ns;
+    if (shim.record.phase == Phase::Launching && shim.launch_deadline_ns < next)
+        next = shim.launch_deadline_ns;
     if (next == INT64_MAX) return -1;
     int64_t ms = (next - sys::mono_ns() + kMs - 1) / kMs;
     return ms < 0 ? 0 : ms > 3'600'000 ? 3'600'000 : static_cast<int>(ms);
@@ -229,8 +243,10 @@ void loop(Shim& shim) {
         if (items[0].revents) process_gone(shim);
         if (items[1].revents) {
             signalfd_siginfo info;
-            while (::read(shim.signal_fd, &info, sizeof info) > 0) {}
-            // Orphans of the task. While launching none is touched: the task itself may already be among them.
+            while (::read(shim.signal_fd, &info, sizeof info) > 0) {
+            }
+            // Orphans of the task. While launching none is touched: the task itself may already be among
+            // them.
             while (shim.record.phase != Phase::Launching) {
                 siginfo_t child{};
                 if (::waitid(P_ALL, 0, &child, WEXITED | WNOHANG | WNOWAIT) != 0 || child.si_pid == 0) break;
@@ -239,7 +255,8 @@ void loop(Shim& shim) {
             }
         }
         for (size_t i = 0; i < kClientsMax; ++i)
-            if (items[3 + i].revents && shim.clients[i].fd == items[3 + i].fd) read_client(shim, shim.clients[i]);
+            if (items[3 + i].revents && shim.clients[i].fd == items[3 + i].fd)
+                read_client(shim, shim.clients[i]);
         if (items[2].revents) accept_client(shim);
         check_deadlines(shim);
     }

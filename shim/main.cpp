@@ -35,7 +35,8 @@ void clean_signals() {
         void* restorer;
         uint64_t mask;
     } action{};  // all zero: SIG_DFL
-    for (int number = 1; number <= 64; ++number) ::syscall(SYS_rt_sigaction, number, &action, nullptr, sizeof(uint64_t));
+    for (int number = 1; number <= 64; ++number)
+        ::syscall(SYS_rt_sigaction, number, &action, nullptr, sizeof(uint64_t));
     sigset_t all;
     sigfillset(&all);
     ::sigprocmask(SIG_SETMASK, &all, nullptr);  // only SIGKILL ends a shim
@@ -45,14 +46,15 @@ void clean_signals() {
     shim.signal_fd = ::signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-// One shim per task. The kernel lets go of a dead one's lock a moment after its sockets, hence the patience. The file is
-// the plugin's to make and to remove: when it is not there (any more), this task is being cleaned away.
+// One shim per task. The kernel lets go of a dead one's lock a moment after its sockets, hence the patience.
+// The file is the plugin's to make and to remove: when it is not there (any more), this task is being cleaned
+// away.
 bool take_lock() {
     shim.lock_fd = ::openat(shim.dir_fd, kLockFile, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (shim.lock_fd < 0) return false;
     for (int i = 0; i < 400; ++i) {
         if (::flock(shim.lock_fd, LOCK_EX | LOCK_NB) == 0) {
-            struct stat st{};
+            struct stat st {};
             if (::fstat(shim.lock_fd, &st) == 0 && st.st_nlink > 0) return true;
             errno = ENOENT;
             return false;
@@ -100,7 +102,8 @@ int run(const char* dir, bool adopting, bool has_pidfd) {
     ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     shim.record.shim_pid = ::getpid();
     // A shim must not be the one the OOM killer takes; its task gets the inherited value back.
-    if (sys::read_small_at(AT_FDCWD, "/proc/self/oom_score_adj", shim.own_oom_score, sizeof shim.own_oom_score) > 0)
+    if (sys::read_small_at(AT_FDCWD, "/proc/self/oom_score_adj", shim.own_oom_score,
+                           sizeof shim.own_oom_score) > 0)
         sys::write_small_at(AT_FDCWD, "/proc/self/oom_score_adj", "-900");
 
     int error_number = 0;

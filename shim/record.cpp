@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the shim writes: `started` before the command runs, `exit` when it ended, one note when something went wrong.
+// What the shim writes: `started` before the command runs, `exit` when it ended, one note when something went
+// wrong.
 #include <signal.h>
 #include <stdio.h>
 
@@ -104,7 +105,8 @@ void count_oom_kills(Shim& shim) {
         }
     }
     shim.record.oom_kills = static_cast<uint32_t>(kills);
-    // The process itself was the victim, or a shell or runtime in front of it reports its child's SIGKILL as 137.
+    // The process itself was the victim, or a shell or runtime in front of it reports its child's SIGKILL as
+    // 137.
     bool killed = shim.record.signal == SIGKILL || shim.record.exit_code == 128 + SIGKILL;
     shim.record.oom_killed = kills > 0 && killed && !shim.sent_kill ? 1 : 0;
 }

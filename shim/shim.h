@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The shim's one state and its parts. One thread, no allocation, no exceptions, no assertion: whatever happens, the
-// task goes on and its end is told truthfully. Parts: launch.cpp (from spec to running), adopt.cpp (taking over from a
-// killed shim), loop.cpp (watch, answer, end), tree.cpp (kill all), record.cpp (what is written where).
+// The shim's one state and its parts. One thread, no allocation, no exceptions, no assertion: whatever
+// happens, the task goes on and its end is told truthfully. Parts: launch.cpp (from spec to running),
+// adopt.cpp (taking over from a killed shim), loop.cpp (watch, answer, end), tree.cpp (kill all), record.cpp
+// (what is written where).
 #pragma once
 #include <sys/types.h>
 
@@ -12,8 +13,8 @@
 
 namespace drover::shim {
 
-constexpr int kStatusFd = 3;       // inherited: the Record of the start goes here
-constexpr int kInheritedPidfd = 4; // inherited by an adopting shim: the plugin's pidfd of the task
+constexpr int kStatusFd = 3;        // inherited: the Record of the start goes here
+constexpr int kInheritedPidfd = 4;  // inherited by an adopting shim: the plugin's pidfd of the task
 constexpr size_t kClientsMax = 16;
 constexpr size_t kOomFilesMax = 8;
 
@@ -52,16 +53,16 @@ struct Shim {
     int pidfd = -1;
     int fifo_fds[2] = {-1, -1};
     bool has_status_fd = false;
-    bool is_child = false;      // the watched process is ours to reap
+    bool is_child = false;  // the watched process is ours to reap
     bool forgotten = false;
-    bool sent_kill = false;     // SIGKILL came from us, so it was not the OOM killer
-    bool durable = false;       // the exit record is on disk
-    bool tree_killed = false;   // what the task left behind is gone too
+    bool sent_kill = false;       // SIGKILL came from us, so it was not the OOM killer
+    bool durable = false;         // the exit record is on disk
+    bool tree_killed = false;     // what the task left behind is gone too
     char own_oom_score[16] = {};  // as inherited, restored for the task
     int64_t launch_deadline_ns = 0;
-    int64_t stop_deadline_ns = 0;   // 0: none
+    int64_t stop_deadline_ns = 0;  // 0: none
     int64_t drain_deadline_ns = 0;
-    int64_t next_try_ns = 0;        // to write the exit record again
+    int64_t next_try_ns = 0;  // to write the exit record again
     Record record = {};
     Spec spec;
     Client clients[kClientsMax];
@@ -71,12 +72,13 @@ struct Shim {
 
 // record.cpp
 bool read_record(int dir_fd, const char* name, Record* record);
-bool write_started(Shim& shim);                   // atomic, not fsynced: of use during this boot only
-bool write_exit(Shim& shim);                      // durable; false: try again
-void reserve_exit(Shim& shim);                    // so that a full disk cannot take the record away
-void send_status(Shim& shim);                     // to whoever started us
+bool write_started(Shim& shim);  // atomic, not fsynced: of use during this boot only
+bool write_exit(Shim& shim);     // durable; false: try again
+void reserve_exit(Shim& shim);   // so that a full disk cannot take the record away
+void send_status(Shim& shim);    // to whoever started us
 void note(Shim& shim, const char* what, int error_number);
-void end_with(Shim& shim, Phase phase, const char* message, int error_number);  // fills record, writes nothing
+void end_with(Shim& shim, Phase phase, const char* message,
+              int error_number);  // fills record, writes nothing
 void count_oom_kills(Shim& shim);
 
 // launch.cpp

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kills everything that belongs to the task: through cgroup.kill (v2), the freezer (v1), or, without a cgroup, the
-// process group and whoever was orphaned to the shim. Bounded: a process that cannot die (state D) is left to its end.
+// Kills everything that belongs to the task: through cgroup.kill (v2), the freezer (v1), or, without a
+// cgroup, the process group and whoever was orphaned to the shim. Bounded: a process that cannot die (state
+// D) is left to its end.
 #include <dirent.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -14,8 +15,8 @@ namespace {
 constexpr int64_t kKillDeadlineNs = 10'000'000'000;
 constexpr int kDepthMax = 8;
 
-// SIGKILL to each pid of a text of numbers (cgroup.procs, children), and reaps it where it is ours; how many are left,
-// `except` not counted.
+// SIGKILL to each pid of a text of numbers (cgroup.procs, children), and reaps it where it is ours; how many
+// are left, `except` not counted.
 int kill_listed(int fd, pid_t except) {
     char buffer[512];
     int count = 0;
@@ -79,7 +80,8 @@ void freeze(const char* freezer_dir, bool frozen) {
     sys::Text<4096> path;
     path.add(freezer_dir).add("/freezer.state");
     sys::write_small_at(AT_FDCWD, path.c_str(), frozen ? "FROZEN" : "THAWED");
-    // FREEZING can last for ever when somebody sits in an uninterruptible call: the kill does not depend on it.
+    // FREEZING can last for ever when somebody sits in an uninterruptible call: the kill does not depend on
+    // it.
     for (int i = 0; frozen && i < 50; ++i) {
         char state[16];
         if (sys::read_small_at(AT_FDCWD, path.c_str(), state, sizeof state) <= 0) return;
@@ -92,8 +94,8 @@ void reap_orphans(Shim& shim) {
     for (;;) {
         siginfo_t info{};
         if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) return;
-        // The task itself is reaped by the loop, when its status is recorded and its group is gone: until then its
-        // zombie keeps the number of the process group from being used again.
+        // The task itself is reaped by the loop, when its status is recorded and its group is gone: until
+        // then its zombie keeps the number of the process group from being used again.
         if (shim.is_child && info.si_pid == shim.record.pid) return;
         ::waitid(P_PID, static_cast<id_t>(info.si_pid), &info, WEXITED | WNOHANG);
     }
@@ -101,7 +103,8 @@ void reap_orphans(Shim& shim) {
 
 int kill_without_group(Shim& shim) {
     if (shim.pidfd >= 0 && !shim.ended()) sys::pidfd_signal(shim.pidfd, SIGKILL);
-    // Its pid leads a group of its own. Only while it is ours to reap, or lives, is the number certain to be its.
+    // Its pid leads a group of its own. Only while it is ours to reap, or lives, is the number certain to be
+    // its.
     if (shim.record.pid > 1 && (shim.is_child || !shim.ended())) ::kill(-shim.record.pid, SIGKILL);
     sys::Text<64> path;
     path.add("/proc/self/task/").add(::getpid()).add("/children");

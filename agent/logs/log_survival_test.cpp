@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: no line is lost, doubled or out of order whoever is killed. Method: tasks under real shims write numbered lines
-// at full speed through FIFOs into small rotated files, while worker, keeper, shims, and all of them at once are killed
-// -9 at random; then each line is looked for. Then the same with everything dead for a while.
+// Goal: no line is lost, doubled or out of order whoever is killed. Method: tasks under real shims write
+// numbered lines at full speed through FIFOs into small rotated files, while worker, keeper, shims, and all
+// of them at once are killed -9 at random; then each line is looked for. Then the same with everything dead
+// for a while.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -47,7 +48,8 @@ class LogSurvival : public ::testing::Test {
     }
     void TearDown() override {
         if (dir_.empty()) return;
-        if (HasFailure()) std::printf("logd.log:\n%s", read_file(dir_ + "/logd/logd.log").value_or("(none)\n").c_str());
+        if (HasFailure())
+            std::printf("logd.log:\n%s", read_file(dir_ + "/logd/logd.log").value_or("(none)\n").c_str());
         tasks_.clear();
         for (const std::string& id : host_->list().value_or(std::vector<std::string>()))
             if (auto task = host_->recover(id)) {
@@ -69,12 +71,14 @@ class LogSurvival : public ::testing::Test {
         const char* build = ::getenv("DROVER_BUILD_DIR");
         std::string group = cgroup::mounted().version != cgroup::Version::None ? parent_ + "/logd" : "";
         auto client = LogdClient::open(
-            {dir_ + "/logd", std::string(build ? build : "build/dev") + "/libexec/drover/drover-logd", group});
+            {dir_ + "/logd", std::string(build ? build : "build/dev") + "/libexec/drover/drover-logd",
+             group});
         ASSERT_TRUE(client) << client.error().message();
         logd_ = std::move(*client);
     }
     void start(const std::string& name, const std::string& script) {
-        LogStream stream{name, dir_ + "/" + name + ".fifo", dir_ + "/logs", name + ".stdout", 1'000'000, 1u << 20};
+        LogStream stream{name,    dir_ + "/" + name + ".fifo", dir_ + "/logs", name + ".stdout", 1'000'000,
+                         1u << 20};
         Status added = logd_->add(stream);
         ASSERT_TRUE(added) << added.error().message();
         sdk::ProcessSpec spec;
@@ -119,8 +123,8 @@ class LogSurvival : public ::testing::Test {
                 int64_t number = 0;
                 auto [stop, error] = std::from_chars(begin, end, number);
                 if (error != std::errc() || stop != end || number != expected) {
-                    ADD_FAILURE() << name << ": line " << expected << " expected, found \"" << std::string(begin, end)
-                                  << "\" in file " << files;
+                    ADD_FAILURE() << name << ": line " << expected << " expected, found \""
+                                  << std::string(begin, end) << "\" in file " << files;
                     return expected - 1;
                 }
                 ++expected;
@@ -142,9 +146,9 @@ class LogSurvival : public ::testing::Test {
 
 TEST_F(LogSurvival, EachLineOnceAndInOrderWhoeverIsKilled) {
     constexpr int64_t kFast = 12'000'000;
-    start("fast", fmt::format("seq 1 {}; sleep 0.01; exit 17", kFast));            // blocks of lines at full speed
+    start("fast", fmt::format("seq 1 {}; sleep 0.01; exit 17", kFast));  // blocks of lines at full speed
     start("lines", "exec awk 'BEGIN { for (i = 1;; i++) { print i; fflush() } }'");  // one write(2) a line
-    start("slow", "i=1; while :; do echo $i; i=$((i+1)); sleep 0.01; done");       // one line per 10 ms
+    start("slow", "i=1; while :; do echo $i; i=$((i+1)); sleep 0.01; done");         // one line per 10 ms
     std::mt19937 random(std::random_device{}());
     std::map<std::string, int> killed;
     const int64_t begin = mono_now();
@@ -153,8 +157,12 @@ TEST_F(LogSurvival, EachLineOnceAndInOrderWhoeverIsKilled) {
         const std::string victim = (const char*[]){"fast", "lines", "slow"}[random() % 3];
         switch (random() % 5) {
             case 0:
-            case 1: killed["worker"] += kill_pid(worker); break;
-            case 2: killed["keeper"] += kill_pid(keeper); break;
+            case 1:
+                killed["worker"] += kill_pid(worker);
+                break;
+            case 2:
+                killed["keeper"] += kill_pid(keeper);
+                break;
             case 3:
                 if (!tasks_[victim]->status().ended()) killed["shim"] += kill_pid(shim_of(victim));
                 break;
@@ -191,7 +199,8 @@ TEST_F(LogSurvival, EachLineOnceAndInOrderWhoeverIsKilled) {
     EXPECT_GT(check_lines("slow"), 100);
 }
 
-// Agent, keeper and worker dead for a while: shim and task hold the pipe open, so the task waits, it does not get SIGPIPE.
+// Agent, keeper and worker dead for a while: shim and task hold the pipe open, so the task waits, it does not
+// get SIGPIPE.
 TEST_F(LogSurvival, NothingIsLostWhileAllOfLogdIsDead) {
     start("alone", "seq 1 2000000; exit 5");
     ASSERT_TRUE(eventually([&] { return path_exists(dir_ + "/logs/alone.stdout.1"); }));
@@ -199,8 +208,10 @@ TEST_F(LogSurvival, NothingIsLostWhileAllOfLogdIsDead) {
     logd_.reset();  // the agent
     ASSERT_TRUE(kill_pid(keeper));
     ASSERT_TRUE(kill_pid(worker));
-    ASSERT_TRUE(eventually([&] { return !sys::read_proc_stat(worker).found || sys::read_proc_stat(worker).state == 'Z'; }));
-    EXPECT_FALSE(tasks_["alone"]->wait(500 * kMillisecond)) << "it must wait for a reader, not die of SIGPIPE";
+    ASSERT_TRUE(eventually(
+        [&] { return !sys::read_proc_stat(worker).found || sys::read_proc_stat(worker).state == 'Z'; }));
+    EXPECT_FALSE(tasks_["alone"]->wait(500 * kMillisecond))
+        << "it must wait for a reader, not die of SIGPIPE";
     open_logd();
     auto status = tasks_["alone"]->wait(30 * kSecond);
     ASSERT_TRUE(status);

@@ -30,12 +30,15 @@ namespace {
 constexpr int64_t kRestartNs = 10 * kSecond;  // how long a call waits for logd to come back
 constexpr int64_t kAnswerNs = 10 * kSecond;
 
-std::string key_name(uint64_t key) { return fmt::format("{:016x}", key); }
+std::string key_name(uint64_t key) {
+    return fmt::format("{:016x}", key);
+}
 
 Status check(const LogStream& stream) {
     auto text = [](const char* what, const std::string& value, size_t bytes_max) -> Status {
         if (value.empty() || value.size() > bytes_max || value.find('\0') != std::string::npos)
-            return make_error(Code::InvalidArgument, "log stream: {} \"{}\": expected 1 to {} bytes without NUL", what, value,
+            return make_error(Code::InvalidArgument,
+                              "log stream: {} \"{}\": expected 1 to {} bytes without NUL", what, value,
                               bytes_max);
         return {};
     };
@@ -44,11 +47,14 @@ Status check(const LogStream& stream) {
     DROVER_CHECK(text("dir", stream.dir, logd::kPathBytesMax));
     DROVER_CHECK(text("name", stream.name, logd::kNameBytesMax));
     if (stream.fifo[0] != '/' || stream.dir[0] != '/')
-        return make_error(Code::InvalidArgument, "log stream {}: fifo and dir must be absolute paths", stream.id);
+        return make_error(Code::InvalidArgument, "log stream {}: fifo and dir must be absolute paths",
+                          stream.id);
     if (stream.name[0] == '.' || stream.name.find('/') != std::string::npos)
-        return make_error(Code::InvalidArgument, "log stream {}: name \"{}\" is not a plain file name", stream.id, stream.name);
+        return make_error(Code::InvalidArgument, "log stream {}: name \"{}\" is not a plain file name",
+                          stream.id, stream.name);
     if (stream.max_files == 0 || stream.max_file_bytes == 0)
-        return make_error(Code::InvalidArgument, "log stream {}: max_files and max_file_bytes must be at least 1", stream.id);
+        return make_error(Code::InvalidArgument,
+                          "log stream {}: max_files and max_file_bytes must be at least 1", stream.id);
     return {};
 }
 
@@ -75,19 +81,22 @@ Result<LogStream> read_stream(const std::string& path) {
     logd::StreamView view;
     if (const char* wrong = logd::parse_stream(bytes.data(), bytes.size(), &view))
         return make_error(Code::DataLoss, "{}: {}", path, wrong);
-    return LogStream{view.id, view.fifo, view.dir, view.name, view.header.files_max, view.header.file_bytes_max};
+    return LogStream{
+        view.id, view.fifo, view.dir, view.name, view.header.files_max, view.header.file_bytes_max};
 }
 
-// Makes the FIFO unless it is there. Others may write (a task that opens /dev/stdout again as its own user), none read.
+// Makes the FIFO unless it is there. Others may write (a task that opens /dev/stdout again as its own user),
+// none read.
 Result<struct stat> make_fifo(const std::string& path) {
     if (::mkfifo(path.c_str(), 0600) == 0) {
         if (::chmod(path.c_str(), 0622) != 0) return Error::from_errno(fmt::format("chmod {}", path));
     } else if (errno != EEXIST) {
         return Error::from_errno(fmt::format("make FIFO {}", path));
     }
-    struct stat st{};
+    struct stat st {};
     if (::lstat(path.c_str(), &st) != 0) return Error::from_errno(fmt::format("stat {}", path));
-    if (!S_ISFIFO(st.st_mode)) return make_error(Code::InvalidArgument, "{}: is there already and is not a FIFO", path);
+    if (!S_ISFIFO(st.st_mode))
+        return make_error(Code::InvalidArgument, "{}: is there already and is not a FIFO", path);
     return st;
 }
 
@@ -136,7 +145,8 @@ struct LogdClient::Impl {
             if (n <= 0) return make_error(Code::Unavailable, "logd has gone away");
             got += static_cast<size_t>(n);
         }
-        if (reply.magic != logd::kFrameMagic) return make_error(Code::DataLoss, "logd sent something that is not a reply");
+        if (reply.magic != logd::kFrameMagic)
+            return make_error(Code::DataLoss, "logd sent something that is not a reply");
         return reply;
     }
     logd::RequestFrame frame(logd::Request type, uint64_t key = 0, uint32_t argument = 0) {
@@ -144,8 +154,8 @@ struct LogdClient::Impl {
         return {logd::kFrameMagic, logd::kWireVersion, type, next_id++, argument, key};
     }
 
-    // One request to one of the two, waiting for it to come back when it has just been killed. Requests may be repeated
-    // without harm, so a connection that breaks is simply tried again.
+    // One request to one of the two, waiting for it to come back when it has just been killed. Requests may
+    // be repeated without harm, so a connection that breaks is simply tried again.
     Result<logd::Reply> ask(const char* name, logd::Request type, uint64_t key, int64_t answer_ns = kAnswerNs,
                             uint32_t argument = 0) {
         const int64_t deadline = mono_now() + kRestartNs + answer_ns;
@@ -156,7 +166,8 @@ struct LogdClient::Impl {
                 auto reply = receive(fd->get(), mono_now() + answer_ns + kSecond);
                 if (reply || reply.error().code() != Code::Unavailable) return reply;
             }
-            if (mono_now() > deadline || stopped) return make_error(Code::Unavailable, "logd does not answer ({})", name);
+            if (mono_now() > deadline || stopped)
+                return make_error(Code::Unavailable, "logd does not answer ({})", name);
             if (Status running = ensure_running(); !running) return std::move(running).error();
             sys::nap_ms(2);
         }
@@ -222,8 +233,10 @@ void LogdClient::Impl::take_event(const logd::Reply& reply) {
         // A new worker finds the same full disk again: that is not news.
         const bool was_full = full.count(event.stream_id) != 0;
         if (was_full == event.full) return;
-        if (event.full) full[event.stream_id] = event;
-        else full.erase(event.stream_id);
+        if (event.full)
+            full[event.stream_id] = event;
+        else
+            full.erase(event.stream_id);
         call = callback;
     }
     if (call) call(event);
@@ -259,8 +272,10 @@ void LogdClient::Impl::monitor() {
         }
         if (items[2].revents) {
             auto reply = receive(worker.get(), mono_now() + kSecond);
-            if (!reply) worker.reset();
-            else if (reply->id == 0) take_event(*reply);
+            if (!reply)
+                worker.reset();
+            else if (reply->id == 0)
+                take_event(*reply);
         }
     }
 }
@@ -283,7 +298,8 @@ Result<std::unique_ptr<LogdClient>> LogdClient::open(LogdOptions options) {
     if (!impl->wake) return Error::from_errno("eventfd");
     impl->options = std::move(options);
     DROVER_CHECK(impl->ensure_running());
-    // One of an earlier version, found after an upgrade: tasks and shims hold the FIFOs while the two change places.
+    // One of an earlier version, found after an upgrade: tasks and shims hold the FIFOs while the two change
+    // places.
     DROVER_TRY(const logd::Reply found, impl->ask(logd::kKeeperSocket, logd::Request::Hello, 0));
     if (found.version != logd::kWireVersion) {
         log::info("client.logd", "replacing a log keeper of another version", {{"found", found.version}});
@@ -299,7 +315,9 @@ Result<std::unique_ptr<LogdClient>> LogdClient::open(LogdOptions options) {
     return std::unique_ptr<LogdClient>(new LogdClient(std::move(impl)));
 }
 
-Status LogdClient::ensure_running() { return impl_->ensure_running(); }
+Status LogdClient::ensure_running() {
+    return impl_->ensure_running();
+}
 
 Status LogdClient::add(const LogStream& stream) {
     DROVER_CHECK(check(stream));
@@ -311,7 +329,8 @@ Status LogdClient::add(const LogStream& stream) {
     // Not fsynced: a stream is of use during this boot only, its pipe ends with it.
     const std::string temp = fmt::format("{}.{}.tmp", path, stream.name.size());
     DROVER_CHECK(write_file(temp, encode(stream, fifo)));
-    if (::rename(temp.c_str(), path.c_str()) != 0) return Error::from_errno(fmt::format("rename to {}", path));
+    if (::rename(temp.c_str(), path.c_str()) != 0)
+        return Error::from_errno(fmt::format("rename to {}", path));
     for (const char* name : {logd::kKeeperSocket, logd::kWorkerSocket}) {
         DROVER_TRY(const logd::Reply reply, impl_->ask(name, logd::Request::Open, key));
         if (reply.error_number)
@@ -365,7 +384,8 @@ std::vector<LogStream> LogdClient::streams() const {
     auto names = list_dir(dir);
     if (!names) return all;
     for (const std::string& name : *names)
-        if (auto stream = read_stream(join_path(dir, name)); stream && name.size() == 16) all.push_back(std::move(*stream));
+        if (auto stream = read_stream(join_path(dir, name)); stream && name.size() == 16)
+            all.push_back(std::move(*stream));
     return all;
 }
 
@@ -390,7 +410,8 @@ Status LogdClient::shutdown() {
         for (const int64_t deadline = mono_now() + kAnswerNs; impl_->lock_held(name); sys::nap_ms(2)) {
             if (auto worker = impl_->connect(logd::kWorkerSocket); worker)
                 static_cast<void>(Impl::send(worker->get(), impl_->frame(logd::Request::Stop)));
-            if (mono_now() > deadline) return make_error(Code::DeadlineExceeded, "logd does not end ({} is held)", name);
+            if (mono_now() > deadline)
+                return make_error(Code::DeadlineExceeded, "logd does not end ({} is held)", name);
         }
     }
     if (!impl_->options.cgroup.empty() && cgroup::mounted().version != cgroup::Version::None) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The agent's side of drover-logd: starts it when it is not there, tells it which FIFOs to drain into which files,
-// hears of full disks. Streams live in files under <data_dir>/client/logd/, so what was added stays added whoever is
-// killed. Used by the log hook (tasks) and by the plugin host (plugins' stdout and stderr).
+// The agent's side of drover-logd: starts it when it is not there, tells it which FIFOs to drain into which
+// files, hears of full disks. Streams live in files under <data_dir>/client/logd/, so what was added stays
+// added whoever is killed. Used by the log hook (tasks) and by the plugin host (plugins' stdout and stderr).
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -13,7 +13,8 @@
 
 namespace drover::agent {
 
-// One FIFO and the files it is drained into: <dir>/<name>.0, .1, ... and the link <dir>/<name> to the active one.
+// One FIFO and the files it is drained into: <dir>/<name>.0, .1, ... and the link <dir>/<name> to the active
+// one.
 struct LogStream {
     std::string id;    // unique and stable: "<alloc id>/<task>/stdout", "plugin/raw_exec/stderr"
     std::string fifo;  // absolute path; made (0600) by add() when missing
@@ -41,30 +42,34 @@ struct LogStreamStatus {
 };
 
 struct LogdOptions {
-    std::string state_dir;    // <data_dir>/client/logd; made with 0700 when missing
-    std::string binary;       // drover-logd
-    std::string cgroup;       // "<parent>/logd"; empty: none
+    std::string state_dir;  // <data_dir>/client/logd; made with 0700 when missing
+    std::string binary;     // drover-logd
+    std::string cgroup;     // "<parent>/logd"; empty: none
 };
 
-// Thread-safe. Calls block for one exchange on a unix socket (milliseconds; seconds while logd is being restarted).
+// Thread-safe. Calls block for one exchange on a unix socket (milliseconds; seconds while logd is being
+// restarted).
 class LogdClient {
  public:
     static Result<std::unique_ptr<LogdClient>> open(LogdOptions options);
     ~LogdClient();  // logd goes on
 
-    // Starts the keeper unless one lives. Called by add() too; the agent calls it at start, and after that a thread of
-    // this client sees a dead keeper at once and starts the next.
+    // Starts the keeper unless one lives. Called by add() too; the agent calls it at start, and after that a
+    // thread of this client sees a dead keeper at once and starts the next.
     Status ensure_running();
 
-    // Makes the FIFO when missing and has logd hold and drain it; when this returns, both processes have it open, so
-    // that a writer can be started. Adding again what is there is fine; other limits replace the old ones.
+    // Makes the FIFO when missing and has logd hold and drain it; when this returns, both processes have it
+    // open, so that a writer can be started. Adding again what is there is fine; other limits replace the old
+    // ones.
     Status add(const LogStream& stream);
 
-    // Once the writers are gone: returns when the FIFO is empty, i.e. every byte is in the files. DeadlineExceeded
-    // otherwise (disk full): the stream goes on as before. A stream that is not there is success.
+    // Once the writers are gone: returns when the FIFO is empty, i.e. every byte is in the files.
+    // DeadlineExceeded otherwise (disk full): the stream goes on as before. A stream that is not there is
+    // success.
     Status flush(const std::string& id, int64_t timeout_ns);
 
-    // Forgets a stream; bytes still in the pipe are lost unless flushed. Does not unlink the FIFO or the files.
+    // Forgets a stream; bytes still in the pipe are lost unless flushed. Does not unlink the FIFO or the
+    // files.
     Status remove(const std::string& id);
 
     Result<std::vector<LogStreamStatus>> status();

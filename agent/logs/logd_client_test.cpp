@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// LogdClient against the real drover-logd: draining, rotation, links, full disks, and the death of either process.
+// LogdClient against the real drover-logd: draining, rotation, links, full disks, and the death of either
+// process.
 #include "agent/logs/logd_client.h"
 
 #include <fcntl.h>
@@ -52,7 +53,8 @@ class LogdTest : public ::testing::Test {
     void reopen() {
         client_.reset();
         const char* build = ::getenv("DROVER_BUILD_DIR");
-        auto client = LogdClient::open({dir_ + "/state", std::string(build ? build : "build/dev") + "/libexec/drover/drover-logd", ""});
+        auto client = LogdClient::open(
+            {dir_ + "/state", std::string(build ? build : "build/dev") + "/libexec/drover/drover-logd", ""});
         ASSERT_TRUE(client) << client.error().message();
         client_ = std::move(*client);
     }
@@ -123,7 +125,8 @@ TEST_F(LogdTest, RotatesAtLineEndsAndKeepsTheNewest) {
     for (int i = 0; i < 500; ++i) all += fmt::format("line {:05}\n", i);  // 11 bytes each: 90 in a file
     ASSERT_TRUE(write_all(fd.get(), all));
     ASSERT_TRUE(client_->flush(out.id, 10 * kSecond));
-    EXPECT_EQ(*list_dir(logs_), (std::vector<std::string>{"web.stdout", "web.stdout.3", "web.stdout.4", "web.stdout.5"}));
+    EXPECT_EQ(*list_dir(logs_),
+              (std::vector<std::string>{"web.stdout", "web.stdout.3", "web.stdout.4", "web.stdout.5"}));
     EXPECT_EQ(link("web.stdout"), "web.stdout.5");
     EXPECT_EQ(file("web.stdout.3") + file("web.stdout.4") + file("web.stdout.5"), all.substr(3 * 90 * 11));
     EXPECT_EQ(file("web.stdout.3").size(), 990u);
@@ -288,8 +291,7 @@ TEST_F(LogdTest, ForgetsStreamsRemovedByAnAgentThatDied) {
     UniqueFd fd = writer(out);
     const auto names = list_dir(dir_ + "/state/streams");
     ASSERT_TRUE(names);
-    for (const std::string& name : *names)
-        ASSERT_EQ(::unlink((dir_ + "/state/streams/" + name).c_str()), 0);
+    for (const std::string& name : *names) ASSERT_EQ(::unlink((dir_ + "/state/streams/" + name).c_str()), 0);
     reopen();
     ::signal(SIGPIPE, SIG_IGN);
     EXPECT_TRUE(eventually([&] { return !write_all(fd.get(), "x"); }));

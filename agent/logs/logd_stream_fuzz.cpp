@@ -24,7 +24,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     StreamView view;
     if (parse_stream(copy, size, &view)) return 0;
     if (std::strlen(view.id) + std::strlen(view.fifo) + std::strlen(view.dir) + std::strlen(view.name) + 4 +
-            sizeof header != size)
+            sizeof header !=
+        size)
         std::abort();
     return 0;
 }

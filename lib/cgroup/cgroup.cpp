@@ -17,18 +17,21 @@
 namespace drover::cgroup {
 namespace {
 
-// The hierarchies a v1 group of ours has; the others are only cleaned, since runc makes groups in all of them.
+// The hierarchies a v1 group of ours has; the others are only cleaned, since runc makes groups in all of
+// them.
 constexpr const char* kManaged[] = {"cpu", "cpuacct", "cpuset", "memory", "freezer", "pids"};
 constexpr int kDepthMax = 16;
 
 // "tasks" is a file in every v1 group.
 Status check_path(const std::string& path) {
     if (path.empty() || path.size() > 1024 || path.front() == '/')
-        return make_error(Code::InvalidArgument, "cgroup path \"{}\": expected a relative path like \"drover/web\"", path);
+        return make_error(Code::InvalidArgument,
+                          "cgroup path \"{}\": expected a relative path like \"drover/web\"", path);
     for (const std::string& part : split(path, '/')) {
-        if (part.empty() || part == "." || part == ".." || part == "tasks" || part.size() > 255 || part.find('\n') != std::string::npos ||
-            part.find('\0') != std::string::npos)
-            return make_error(Code::InvalidArgument, "cgroup path \"{}\": the part \"{}\" is not allowed", path, part);
+        if (part.empty() || part == "." || part == ".." || part == "tasks" || part.size() > 255 ||
+            part.find('\n') != std::string::npos || part.find('\0') != std::string::npos)
+            return make_error(Code::InvalidArgument, "cgroup path \"{}\": the part \"{}\" is not allowed",
+                              path, part);
     }
     return {};
 }
@@ -68,7 +71,7 @@ std::vector<std::string> subgroups(const std::string& dir) {
         if (entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN) continue;
         if (std::string_view(entry->d_name) == "." || std::string_view(entry->d_name) == "..") continue;
         std::string path = join_path(dir, entry->d_name);
-        struct stat st{};
+        struct stat st {};
         if (entry->d_type == DT_DIR || (::lstat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode)))
             found.push_back(std::move(path));
     }
@@ -122,14 +125,15 @@ Status make_group_dir(const std::string& root, const std::string& path, const st
     dir = root;
     for (const std::string& part : split(path, '/')) {
         dir = join_path(dir, part);
-        if (::mkdir(dir.c_str(), 0755) != 0 && errno != EEXIST) return Error::from_errno(fmt::format("mkdir {}", dir));
+        if (::mkdir(dir.c_str(), 0755) != 0 && errno != EEXIST)
+            return Error::from_errno(fmt::format("mkdir {}", dir));
         if (controller == "cpuset" && path_exists(dir + "/cpuset.cpus")) DROVER_CHECK(inherit_cpuset(dir));
     }
     return {};
 }
 
-// v2: a controller works in a group when its parent hands it down. Those the kernel lacks are left out; limits that
-// need them then fail with the name of the file.
+// v2: a controller works in a group when its parent hands it down. Those the kernel lacks are left out;
+// limits that need them then fail with the name of the file.
 void hand_down_controllers(const std::string& dir) {
     auto offered = read_file(dir + "/cgroup.controllers", 4096);
     if (!offered) return;
@@ -138,30 +142,38 @@ void hand_down_controllers(const std::string& dir) {
             static_cast<void>(set(dir + "/cgroup.subtree_control", "+" + name));
 }
 
-std::string bytes_or_max(int64_t bytes) { return bytes < 0 ? "max" : std::to_string(bytes); }
+std::string bytes_or_max(int64_t bytes) {
+    return bytes < 0 ? "max" : std::to_string(bytes);
+}
 
 Status apply_v1(const Cgroup& group, const Limits& limits) {
     auto put = [&](std::string_view controller, std::string_view file, std::string_view value) -> Status {
         std::string dir = group.dir(controller);
         if (dir.empty())
-            return make_error(Code::FailedPrecondition, "cgroup {}: the {} hierarchy is not mounted, {} cannot be set",
-                              group.path(), controller, file);
+            return make_error(Code::FailedPrecondition,
+                              "cgroup {}: the {} hierarchy is not mounted, {} cannot be set", group.path(),
+                              controller, file);
         return set(join_path(dir, file), value);
     };
-    if (limits.cpu_shares) DROVER_CHECK(put("cpu", "cpu.shares", std::to_string(std::max<uint64_t>(2, *limits.cpu_shares))));
-    if (limits.cpu_period_us) DROVER_CHECK(put("cpu", "cpu.cfs_period_us", std::to_string(*limits.cpu_period_us)));
-    if (limits.cpu_quota_us) DROVER_CHECK(put("cpu", "cpu.cfs_quota_us", std::to_string(*limits.cpu_quota_us)));
+    if (limits.cpu_shares)
+        DROVER_CHECK(put("cpu", "cpu.shares", std::to_string(std::max<uint64_t>(2, *limits.cpu_shares))));
+    if (limits.cpu_period_us)
+        DROVER_CHECK(put("cpu", "cpu.cfs_period_us", std::to_string(*limits.cpu_period_us)));
+    if (limits.cpu_quota_us)
+        DROVER_CHECK(put("cpu", "cpu.cfs_quota_us", std::to_string(*limits.cpu_quota_us)));
     if (!limits.cpuset_mems.empty()) DROVER_CHECK(put("cpuset", "cpuset.mems", limits.cpuset_mems));
     if (!limits.cpuset_cpus.empty()) DROVER_CHECK(put("cpuset", "cpuset.cpus", limits.cpuset_cpus));
     if (limits.memory_limit_bytes) {
-        // memory+swap may never be below memory: open it first, narrow it last. Without swap accounting it is not there.
+        // memory+swap may never be below memory: open it first, narrow it last. Without swap accounting it is
+        // not there.
         static_cast<void>(put("memory", "memory.memsw.limit_in_bytes", "-1"));
         DROVER_CHECK(put("memory", "memory.limit_in_bytes", std::to_string(*limits.memory_limit_bytes)));
     }
     if (limits.memory_soft_bytes)
         DROVER_CHECK(put("memory", "memory.soft_limit_in_bytes", std::to_string(*limits.memory_soft_bytes)));
     if (limits.memory_swap_bytes && limits.memory_limit_bytes && *limits.memory_limit_bytes >= 0) {
-        int64_t both = *limits.memory_swap_bytes < 0 ? -1 : *limits.memory_limit_bytes + *limits.memory_swap_bytes;
+        int64_t both =
+            *limits.memory_swap_bytes < 0 ? -1 : *limits.memory_limit_bytes + *limits.memory_swap_bytes;
         Status done = put("memory", "memory.memsw.limit_in_bytes", std::to_string(both));
         if (!done && done.error().code() != Code::NotFound) return done;
     }
@@ -180,13 +192,16 @@ Status apply_v2(const std::string& dir, const Limits& limits) {
     }
     if (limits.cpu_quota_us || limits.cpu_period_us) {
         int64_t quota = limits.cpu_quota_us.value_or(-1);
-        DROVER_CHECK(set(dir + "/cpu.max", fmt::format("{} {}", bytes_or_max(quota), limits.cpu_period_us.value_or(100000))));
+        DROVER_CHECK(set(dir + "/cpu.max",
+                         fmt::format("{} {}", bytes_or_max(quota), limits.cpu_period_us.value_or(100000))));
     }
     if (!limits.cpuset_mems.empty()) DROVER_CHECK(set(dir + "/cpuset.mems", limits.cpuset_mems));
     if (!limits.cpuset_cpus.empty()) DROVER_CHECK(set(dir + "/cpuset.cpus", limits.cpuset_cpus));
-    if (limits.memory_limit_bytes) DROVER_CHECK(set(dir + "/memory.max", bytes_or_max(*limits.memory_limit_bytes)));
+    if (limits.memory_limit_bytes)
+        DROVER_CHECK(set(dir + "/memory.max", bytes_or_max(*limits.memory_limit_bytes)));
     if (limits.memory_soft_bytes)
-        DROVER_CHECK(set(dir + "/memory.low", std::to_string(std::max<int64_t>(0, *limits.memory_soft_bytes))));
+        DROVER_CHECK(
+            set(dir + "/memory.low", std::to_string(std::max<int64_t>(0, *limits.memory_soft_bytes))));
     if (limits.memory_swap_bytes) {
         Status done = set(dir + "/memory.swap.max", bytes_or_max(*limits.memory_swap_bytes));
         if (!done && done.error().code() != Code::NotFound) return done;  // a kernel without swap accounting
@@ -200,7 +215,8 @@ Status apply_v2(const std::string& dir, const Limits& limits) {
 Result<Cgroup> Cgroup::open(const std::string& path, const Layout& layout) {
     DROVER_CHECK(check_path(path));
     if (layout.version == Version::None)
-        return make_error(Code::FailedPrecondition, "no cgroup hierarchy is mounted (looked in /proc/self/mountinfo)");
+        return make_error(Code::FailedPrecondition,
+                          "no cgroup hierarchy is mounted (looked in /proc/self/mountinfo)");
     return Cgroup(path, layout);
 }
 
@@ -238,7 +254,8 @@ std::vector<std::string> Cgroup::dirs() const {
     std::vector<std::string> found;
     for (const char* controller : kManaged) {
         std::string path = dir(controller);
-        if (!path.empty() && std::find(found.begin(), found.end(), path) == found.end()) found.push_back(path);
+        if (!path.empty() && std::find(found.begin(), found.end(), path) == found.end())
+            found.push_back(path);
     }
     return found;
 }
@@ -328,10 +345,12 @@ Result<Stats> Cgroup::stats() const {
 
 Status Cgroup::freeze(bool frozen) {
     if (layout_.version == Version::V2) return set(dir("") + "/cgroup.freeze", frozen ? "1" : "0");
-    if (freezer_dir().empty()) return make_error(Code::FailedPrecondition, "cgroup {}: no freezer is mounted", path_);
+    if (freezer_dir().empty())
+        return make_error(Code::FailedPrecondition, "cgroup {}: no freezer is mounted", path_);
     const std::string file = freezer_dir() + "/freezer.state";
     DROVER_CHECK(set(file, frozen ? "FROZEN" : "THAWED"));
-    // Bounded: a process in an uninterruptible call can keep the group FREEZING; the caller's kill works all the same.
+    // Bounded: a process in an uninterruptible call can keep the group FREEZING; the caller's kill works all
+    // the same.
     for (int i = 0; frozen && i < 50; ++i) {
         DROVER_TRY(std::string state, read_file(file, 64));
         if (trim(state) == "FROZEN") break;
@@ -357,8 +376,8 @@ Status Cgroup::kill_tree(int64_t timeout_ns) {
             if (frozen) DROVER_CHECK(freeze(false));
         }
         if (mono_now() > deadline)
-            return make_error(Code::DeadlineExceeded, "cgroup {}: {} processes do not die, pid {} among them", path_,
-                              left.size(), left.front());
+            return make_error(Code::DeadlineExceeded, "cgroup {}: {} processes do not die, pid {} among them",
+                              path_, left.size(), left.front());
         std::this_thread::sleep_for(std::chrono::milliseconds(nap_ms));
     }
 }
@@ -375,25 +394,31 @@ Status Cgroup::remove(int64_t timeout_ns) {
             }
         }
         if (failed == 0) return {};
-        if (failed != EBUSY && failed != EINTR) return Error::from_errno(fmt::format("rmdir {}", where), failed);
+        if (failed != EBUSY && failed != EINTR)
+            return Error::from_errno(fmt::format("rmdir {}", where), failed);
         if (mono_now() > deadline)
-            return make_error(Code::FailedPrecondition, "rmdir {}: the group is still in use by {} processes", where,
-                              procs().value_or(std::vector<pid_t>()).size());
+            return make_error(Code::FailedPrecondition, "rmdir {}: the group is still in use by {} processes",
+                              where, procs().value_or(std::vector<pid_t>()).size());
         std::this_thread::sleep_for(std::chrono::milliseconds(nap_ms));
     }
 }
 
 std::vector<std::string> Cgroup::join_files() const {
     std::vector<std::string> files;
-    // v1: "0" into `tasks` moves the one thread of the writer without the global lock that `cgroup.procs` takes (14 ms).
+    // v1: "0" into `tasks` moves the one thread of the writer without the global lock that `cgroup.procs`
+    // takes (14 ms).
     const char* name = layout_.version == Version::V2 ? "/cgroup.procs" : "/tasks";
     for (const std::string& path : dirs()) files.push_back(path + name);
     return files;
 }
 
-std::string Cgroup::freezer_dir() const { return layout_.version == Version::V1 ? dir("freezer") : std::string(); }
+std::string Cgroup::freezer_dir() const {
+    return layout_.version == Version::V1 ? dir("freezer") : std::string();
+}
 
-std::string Cgroup::unified_dir() const { return layout_.version == Version::V2 ? dir("") : std::string(); }
+std::string Cgroup::unified_dir() const {
+    return layout_.version == Version::V2 ? dir("") : std::string();
+}
 
 std::string Cgroup::oom_file() const {
     const std::string at = dir("memory");

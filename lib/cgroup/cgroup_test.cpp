@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The real hierarchies where this machine has them (root), a fake cgroupfs directory for the tree it does not have.
+// The real hierarchies where this machine has them (root), a fake cgroupfs directory for the tree it does not
+// have.
 #include "cgroup/cgroup.h"
 
 #include <gtest/gtest.h>
@@ -65,7 +66,9 @@ class FakeV2 : public ::testing::Test {
     void put(const std::string& file, std::string_view text) {
         ASSERT_TRUE(write_file(join_path(layout_.root2, file), text));
     }
-    std::string get(const std::string& file) { return read_file(join_path(layout_.root2, file)).value_or("?"); }
+    std::string get(const std::string& file) {
+        return read_file(join_path(layout_.root2, file)).value_or("?");
+    }
     Layout layout_;
 };
 
@@ -85,7 +88,8 @@ TEST_F(FakeV2, CreatesParentsAndHandsControllersDown) {
 TEST_F(FakeV2, WritesLimitsInV2Terms) {
     auto group = Cgroup::create("drover/a", {}, layout_);
     ASSERT_TRUE(group);
-    for (const char* file : {"cpu.weight", "cpu.max", "cpuset.cpus", "memory.max", "memory.low", "memory.swap.max", "pids.max"})
+    for (const char* file :
+         {"cpu.weight", "cpu.max", "cpuset.cpus", "memory.max", "memory.low", "memory.swap.max", "pids.max"})
         put(std::string("drover/a/") + file, "");
     Limits limits;
     limits.cpu_shares = 1024;
@@ -123,7 +127,8 @@ TEST_F(FakeV2, NamesTheKnobThatIsMissing) {
 TEST_F(FakeV2, ReadsStats) {
     auto group = Cgroup::create("drover/a", {}, layout_);
     ASSERT_TRUE(group);
-    put("drover/a/cpu.stat", "usage_usec 300\nuser_usec 200\nsystem_usec 100\nnr_throttled 4\nthrottled_usec 7\n");
+    put("drover/a/cpu.stat",
+        "usage_usec 300\nuser_usec 200\nsystem_usec 100\nnr_throttled 4\nthrottled_usec 7\n");
     put("drover/a/memory.stat", "anon 111\nfile 222\nkernel 5\nfile_mapped 33\n");
     put("drover/a/memory.current", "1000\n");
     put("drover/a/memory.peak", "2000\n");
@@ -144,7 +149,8 @@ TEST_F(FakeV2, ReadsStats) {
 // cgroup.kill and cgroup.freeze are there without any controller, so a hybrid machine's unified tree will do.
 TEST(UnifiedCgroup, KillsThroughTheKernel) {
     Layout layout = mounted();
-    if (layout.version == Version::V1 && layout.hierarchy("unified")) layout.root2 = *layout.hierarchy("unified");
+    if (layout.version == Version::V1 && layout.hierarchy("unified"))
+        layout.root2 = *layout.hierarchy("unified");
     layout.version = Version::V2;
     if (::geteuid() != 0 || layout.root2.empty()) GTEST_SKIP() << "needs root and cgroup2";
     const std::string parent = "drover-test-" + short_id(new_uuid());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where cgroup hierarchies are mounted: /proc/self/mountinfo, read once, since mounts of cgroups do not come and go.
+// Where cgroup hierarchies are mounted: /proc/self/mountinfo, read once, since mounts of cgroups do not come
+// and go.
 #include <algorithm>
 
 #include "base/files.h"
@@ -26,8 +27,8 @@ std::string unescape(std::string_view text) {
 }
 
 bool is_controller(std::string_view option) {
-    for (std::string_view known : {"cpu", "cpuacct", "cpuset", "memory", "freezer", "pids", "devices", "blkio",
-                                   "net_cls", "net_prio", "perf_event", "hugetlb", "rdma", "misc"})
+    for (std::string_view known : {"cpu", "cpuacct", "cpuset", "memory", "freezer", "pids", "devices",
+                                   "blkio", "net_cls", "net_prio", "perf_event", "hugetlb", "rdma", "misc"})
         if (option == known) return true;
     return starts_with(option, "name=");
 }
@@ -47,7 +48,8 @@ Layout parse_mounts(std::string_view mountinfo) {
         if (type == "cgroup2" && unified.empty()) unified = mount_point;
         if (type != "cgroup") continue;
         for (const std::string& option : split(*(dash + 3), ','))
-            if (is_controller(option) && !layout.hierarchy(option)) layout.hierarchies.emplace_back(option, mount_point);
+            if (is_controller(option) && !layout.hierarchy(option))
+                layout.hierarchies.emplace_back(option, mount_point);
     }
     if (layout.hierarchy("cpu") || layout.hierarchy("memory") || layout.hierarchy("freezer")) {
         layout.version = Version::V1;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: whatever is killed between any two instructions of a start, the task directory tells the truth afterwards: either
-// the command never ran, or it is found and can be ended; nothing is left. Method: a child process as the plugin starts a
-// task; it, the shim, or both are killed -9 after a random moment; the next plugin recovers.
+// Goal: whatever is killed between any two instructions of a start, the task directory tells the truth
+// afterwards: either the command never ran, or it is found and can be ended; nothing is left. Method: a child
+// process as the plugin starts a task; it, the shim, or both are killed -9 after a random moment; the next
+// plugin recovers.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -31,7 +32,8 @@ bool eventually(const std::function<bool()>& condition, int64_t timeout_ns = 20 
 class ProcessCrash : public ::testing::Test {
  protected:
     void SetUp() override {
-        if (::geteuid() != 0 || cgroup::mounted().version == cgroup::Version::None) GTEST_SKIP() << "needs root, cgroups";
+        if (::geteuid() != 0 || cgroup::mounted().version == cgroup::Version::None)
+            GTEST_SKIP() << "needs root, cgroups";
         char name[] = "/tmp/drover-crash-XXXXXX";
         ASSERT_NE(::mkdtemp(name), nullptr);
         dir_ = name;
@@ -70,7 +72,8 @@ class ProcessCrash : public ::testing::Test {
         const auto names = list_dir("/proc");
         for (const std::string& name : names.value_or(std::vector<std::string>())) {
             auto pid = parse_int(name);
-            auto text = pid ? read_file(fmt::format("/proc/{}/cmdline", *pid), 65536) : Result<std::string>(std::string());
+            auto text = pid ? read_file(fmt::format("/proc/{}/cmdline", *pid), 65536)
+                            : Result<std::string>(std::string());
             if (text && starts_with(*text, "drover-shim") && text->find(dir_) != std::string::npos)
                 found.push_back(static_cast<pid_t>(*pid));
         }
@@ -120,11 +123,14 @@ class ProcessCrash : public ::testing::Test {
             ++(*seen)[status.phase == ProcessPhase::Running       ? "running"
                       : status.phase == ProcessPhase::StartFailed ? "start failed"
                                                                   : "lost"];
-            // Nothing of what is started here ends by itself, and nobody is told of a task that is half there.
+            // Nothing of what is started here ends by itself, and nobody is told of a task that is half
+            // there.
             EXPECT_NE(status.phase, ProcessPhase::Starting);
-            EXPECT_NE(status.phase, ProcessPhase::Exited) << "code " << status.exit_code << " signal " << status.signal
-                                                          << " pid " << status.pid << " how " << how << status.message;
-            // (A launcher that was killed half-way has failed to start the task, and what it did start is killed.)
+            EXPECT_NE(status.phase, ProcessPhase::Exited)
+                << "code " << status.exit_code << " signal " << status.signal << " pid " << status.pid
+                << " how " << how << status.message;
+            // (A launcher that was killed half-way has failed to start the task, and what it did start is
+            // killed.)
             if (status.phase == ProcessPhase::StartFailed && !launcher) {
                 EXPECT_FALSE(path_exists(marker)) << status.message;
             }
@@ -151,9 +157,13 @@ class ProcessCrash : public ::testing::Test {
     std::string dir_, parent_;
 };
 
-TEST_F(ProcessCrash, TellsTheTruthWheneverAStartIsInterrupted) { rounds(false); }
+TEST_F(ProcessCrash, TellsTheTruthWheneverAStartIsInterrupted) {
+    rounds(false);
+}
 
-TEST_F(ProcessCrash, TellsTheTruthWheneverALaunchIsInterrupted) { rounds(true); }
+TEST_F(ProcessCrash, TellsTheTruthWheneverALaunchIsInterrupted) {
+    rounds(true);
+}
 
 }  // namespace
 }  // namespace drover::sdk

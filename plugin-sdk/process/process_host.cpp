@@ -23,7 +23,8 @@ namespace {
 
 constexpr uint32_t kWaitId = 1;
 constexpr size_t kDirNameMax = 200;
-constexpr int64_t kLaunchNs = 70 * kSecond;  // beyond any launch_timeout_ns: the shim ends a launch that hangs
+constexpr int64_t kLaunchNs =
+    70 * kSecond;  // beyond any launch_timeout_ns: the shim ends a launch that hangs
 
 Error start_failure(const shim::Record& record) {
     if (record.error_number == 0) return Error(Code::Internal, record.message);
@@ -53,19 +54,23 @@ std::optional<std::string> id_of_dir_name(std::string_view name) {
 std::string task_dir_name(std::string_view task_id) {
     std::string name;
     for (char c : task_id) {
-        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                           c == '_' || (c == '.' && !name.empty());
-        if (plain) name += c;
-        else name += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                           c == '-' || c == '_' || (c == '.' && !name.empty());
+        if (plain)
+            name += c;
+        else
+            name += fmt::format("%{:02X}", static_cast<unsigned char>(c));
     }
     if (name.size() <= kDirNameMax) return name;
-    return fmt::format("{}%.{:016x}", name.substr(0, kDirNameMax - 20), shim::fnv64(task_id.data(), task_id.size()));
+    return fmt::format("{}%.{:016x}", name.substr(0, kDirNameMax - 20),
+                       shim::fnv64(task_id.data(), task_id.size()));
 }
 
 Status clear_task_dir(const std::string& dir) {
     auto names = list_dir(dir);
     if (!names) return names.error().code() == Code::NotFound ? Status() : Status(names.error());
-    // Records last, the exit record at the very end: a crash in between leaves a task that is known to have ended.
+    // Records last, the exit record at the very end: a crash in between leaves a task that is known to have
+    // ended.
     auto rank = [](const std::string& name) {
         return name == shim::kExitFile      ? 4
                : name == shim::kLockFile    ? 3
@@ -77,7 +82,7 @@ Status clear_task_dir(const std::string& dir) {
                      [&](const std::string& a, const std::string& b) { return rank(a) < rank(b); });
     for (const std::string& name : *names) {
         const std::string path = join_path(dir, name);
-        struct stat st{};
+        struct stat st {};
         if (::lstat(path.c_str(), &st) == 0 && S_ISFIFO(st.st_mode)) continue;
         DROVER_CHECK(remove_tree(path));
     }
@@ -86,7 +91,8 @@ Status clear_task_dir(const std::string& dir) {
     return {};
 }
 
-// ---- the watch thread --------------------------------------------------------------------------------------------
+// ---- the watch thread
+// --------------------------------------------------------------------------------------------
 
 void ProcessHost::Impl::watch(std::shared_ptr<ProcessTask::Impl> task) {
     {
@@ -141,7 +147,8 @@ void ProcessHost::Impl::read_connection(int fd) {
     shim::Record record;
     if (parse == shim::Parse::Bad || header.bytes != sizeof record) return lose_connection(fd);
     std::memcpy(&record, payload, sizeof record);
-    if (header.type != shim::FrameType::State || !shim::record_ok(record) || record.phase < shim::Phase::Exited)
+    if (header.type != shim::FrameType::State || !shim::record_ok(record) ||
+        record.phase < shim::Phase::Exited)
         return lose_connection(fd);
     connected.erase(fd);
     task->connection.reset();
@@ -179,8 +186,9 @@ bool ProcessHost::Impl::attempt(const std::shared_ptr<ProcessTask::Impl>& task) 
     const int64_t now = mono_now();
     if (now >= task->next_adopt_ns && !shim_alive(task->dir_fd.get())) {
         // The directory is gone: it was destroyed by someone else. Nothing can be learned any more.
-        struct stat st{};
-        if (::fstatat(task->dir_fd.get(), shim::kStartedFile, &st, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT) {
+        struct stat st {};
+        if (::fstatat(task->dir_fd.get(), shim::kStartedFile, &st, AT_SYMLINK_NOFOLLOW) != 0 &&
+            errno == ENOENT) {
             shim::Record record{};
             record.phase = shim::Phase::Lost;
             record.finished_ns = unix_now();
@@ -188,10 +196,14 @@ bool ProcessHost::Impl::attempt(const std::shared_ptr<ProcessTask::Impl>& task) 
             task->finish(record);
             return true;
         }
-        log::warn("process", "the shim is gone, starting another", {{"task", task->id}, {"pid", task->status.pid}});
+        log::warn("process", "the shim is gone, starting another",
+                  {{"task", task->id}, {"pid", task->status.pid}});
         auto spawned = spawn_shim(shim, ShimVerb::Adopt, task->dir, task->pidfd.get());
-        if (!spawned) log::error("process", "cannot start a shim", {{"task", task->id}, {"error", spawned.error().message()}});
-        task->adopt_backoff_ns = std::min<int64_t>(std::max<int64_t>(task->adopt_backoff_ns * 2, kSecond / 2), 30 * kSecond);
+        if (!spawned)
+            log::error("process", "cannot start a shim",
+                       {{"task", task->id}, {"error", spawned.error().message()}});
+        task->adopt_backoff_ns =
+            std::min<int64_t>(std::max<int64_t>(task->adopt_backoff_ns * 2, kSecond / 2), 30 * kSecond);
         task->next_adopt_ns = now + task->adopt_backoff_ns;
         task->retry_nap_ns = 0;
     }
@@ -200,7 +212,8 @@ bool ProcessHost::Impl::attempt(const std::shared_ptr<ProcessTask::Impl>& task) 
     return false;
 }
 
-// ---- starting and finding ----------------------------------------------------------------------------------------
+// ---- starting and finding
+// ----------------------------------------------------------------------------------------
 
 ProcessHost::ProcessHost(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
@@ -216,7 +229,8 @@ Result<std::unique_ptr<ProcessHost>> ProcessHost::open(ProcessHostOptions option
     DROVER_CHECK(make_dirs(options.state_dir, 0700));
     impl->shim = options.shim_path;
     if (impl->shim.empty())
-        if (const char* given = ::getenv("DROVER_SHIM"); given && ::access(given, X_OK) == 0) impl->shim = given;
+        if (const char* given = ::getenv("DROVER_SHIM"); given && ::access(given, X_OK) == 0)
+            impl->shim = given;
     if (impl->shim.empty()) {
         DROVER_TRY(impl->shim, materialise_shim(options.state_dir));
     }
@@ -231,13 +245,16 @@ Result<std::unique_ptr<ProcessHost>> ProcessHost::open(ProcessHostOptions option
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.fd = impl->wake.get();
-    if (::epoll_ctl(impl->epoll.get(), EPOLL_CTL_ADD, impl->wake.get(), &event) != 0) return Error::from_errno("epoll_ctl");
+    if (::epoll_ctl(impl->epoll.get(), EPOLL_CTL_ADD, impl->wake.get(), &event) != 0)
+        return Error::from_errno("epoll_ctl");
     Impl* raw = impl.get();
     impl->thread = std::thread([raw] { raw->run(); });
     return std::unique_ptr<ProcessHost>(new ProcessHost(std::move(impl)));
 }
 
-const std::string& ProcessHost::shim_path() const { return impl_->shim; }
+const std::string& ProcessHost::shim_path() const {
+    return impl_->shim;
+}
 
 std::string ProcessHost::task_dir(const std::string& task_id) const {
     return join_path(impl_->options.state_dir, task_dir_name(task_id));
@@ -248,14 +265,18 @@ Result<std::vector<std::string>> ProcessHost::list() const {
     std::vector<std::string> ids;
     for (const std::string& name : names) {
         if (name.front() == '.') continue;
-        auto summary = read_spec_summary(join_path(join_path(impl_->options.state_dir, name), shim::kSpecFile));
-        if (summary && !summary->task_id.empty()) ids.push_back(summary->task_id);
-        else if (auto id = id_of_dir_name(name)) ids.push_back(*id);
+        auto summary =
+            read_spec_summary(join_path(join_path(impl_->options.state_dir, name), shim::kSpecFile));
+        if (summary && !summary->task_id.empty())
+            ids.push_back(summary->task_id);
+        else if (auto id = id_of_dir_name(name))
+            ids.push_back(*id);
     }
     return ids;
 }
 
-Result<std::shared_ptr<ProcessTask::Impl>> ProcessHost::Impl::make_task(const std::string& id, const std::string& dir) {
+Result<std::shared_ptr<ProcessTask::Impl>> ProcessHost::Impl::make_task(const std::string& id,
+                                                                        const std::string& dir) {
     auto task = std::make_shared<ProcessTask::Impl>();
     task->id = id;
     task->dir = dir;
@@ -271,7 +292,8 @@ Status ProcessHost::Impl::place(const ProcessSpec& spec, std::optional<cgroup::C
     places.shim_join = shim_join;
     if (!spec.cgroup.empty()) {
         DROVER_TRY(auto group, cgroup::Cgroup::open(spec.cgroup));
-        DROVER_TRY(auto member, cgroup::Cgroup::open(spec.pid_file.empty() ? spec.cgroup : spec.cgroup + "/launch"));
+        DROVER_TRY(auto member,
+                   cgroup::Cgroup::open(spec.pid_file.empty() ? spec.cgroup : spec.cgroup + "/launch"));
         places.task_cgroup2 = member.unified_dir();
         if (group.version() == cgroup::Version::V1) places.task_join = member.join_files();
         places.kill_freezer = group.freezer_dir();
@@ -296,28 +318,33 @@ Result<std::shared_ptr<ProcessTask>> ProcessHost::start(const ProcessSpec& spec)
     DROVER_CHECK(make_dirs(dir, 0700));
     DROVER_TRY(auto task, impl_->make_task(spec.task_id, dir));
     task->group = group;
-    struct stat st{};
+    struct stat st {};
     for (const char* name : {shim::kStartedFile, shim::kExitFile})
         if (::fstatat(task->dir_fd.get(), name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-            return make_error(Code::AlreadyExists, "task {} has been started before ({}/{} exists)", spec.task_id, dir, name);
-    if (auto locked = lock_task_dir(task->dir_fd.get(), 0); !locked)  // makes the file, which the shim does not
-        return make_error(Code::AlreadyExists, "task {} is being started by another process: {}", spec.task_id,
-                          locked.error().message());
+            return make_error(Code::AlreadyExists, "task {} has been started before ({}/{} exists)",
+                              spec.task_id, dir, name);
+    if (auto locked = lock_task_dir(task->dir_fd.get(), 0);
+        !locked)  // makes the file, which the shim does not
+        return make_error(Code::AlreadyExists, "task {} is being started by another process: {}",
+                          spec.task_id, locked.error().message());
 
     auto undo = [&]() {
         if (task->group) {
             static_cast<void>(task->group->kill_tree(10 * kSecond));
             if (Status removed = task->group->remove(10 * kSecond); !removed)
-                log::warn("process", "cannot remove a cgroup", {{"task", spec.task_id}, {"error", removed.error().message()}});
+                log::warn("process", "cannot remove a cgroup",
+                          {{"task", spec.task_id}, {"error", removed.error().message()}});
         }
         auto locked = lock_task_dir(task->dir_fd.get(), 5 * kSecond);
         if (locked) static_cast<void>(clear_task_dir(dir));
     };
-    // The intent, group and all, is in the directory before anything exists that would have to be found again.
+    // The intent, group and all, is in the directory before anything exists that would have to be found
+    // again.
     Status ready = [&]() -> Status {
         const std::string temp = join_path(dir, ".spec.tmp");
         DROVER_CHECK(write_file(temp, bytes));
-        if (::rename(temp.c_str(), join_path(dir, shim::kSpecFile).c_str()) != 0) return Error::from_errno("rename spec");
+        if (::rename(temp.c_str(), join_path(dir, shim::kSpecFile).c_str()) != 0)
+            return Error::from_errno("rename spec");
         if (!task->group) return {};
         DROVER_TRY(auto made, cgroup::Cgroup::create(spec.cgroup, spec.limits));
         static_cast<void>(made);
@@ -343,7 +370,10 @@ Result<std::shared_ptr<ProcessTask>> ProcessHost::start(const ProcessSpec& spec)
         static_cast<void>(send_request(fd->get(), shim::FrameType::Forget, nullptr, 0, kWaitId));
     undo();
     if (record) return start_failure(*record);
-    return std::move(record).error().context(fmt::format("start task {}", spec.task_id)).with_retry(Retry::Yes);
+    return std::move(record)
+        .error()
+        .context(fmt::format("start task {}", spec.task_id))
+        .with_retry(Retry::Yes);
 }
 
 Status ProcessHost::Impl::clear_unstarted(ProcessTask::Impl* task) {
@@ -351,7 +381,8 @@ Status ProcessHost::Impl::clear_unstarted(ProcessTask::Impl* task) {
     auto locked = lock_task_dir(task->dir_fd.get(), 0);
     if (!locked || path_exists(join_path(task->dir, shim::kStartedFile)) ||
         path_exists(join_path(task->dir, shim::kExitFile)))
-        return make_error(Code::Unavailable, "task {} is still being started", task->id).with_retry(Retry::Yes);
+        return make_error(Code::Unavailable, "task {} is still being started", task->id)
+            .with_retry(Retry::Yes);
     if (task->group) {
         DROVER_CHECK(task->group->kill_tree(10 * kSecond));
         DROVER_CHECK(task->group->remove(10 * kSecond));
@@ -394,7 +425,8 @@ Result<std::shared_ptr<ProcessTask>> ProcessHost::recover(const std::string& tas
     }
 
     std::optional<shim::Record> now;
-    if (auto fd = connect_shim(dir_fd); fd && send_request(fd->get(), shim::FrameType::Status, nullptr, 0, kWaitId))
+    if (auto fd = connect_shim(dir_fd);
+        fd && send_request(fd->get(), shim::FrameType::Status, nullptr, 0, kWaitId))
         if (auto reply = await_reply(fd->get(), kWaitId, kShimAnswerNs)) now = *reply;
     if (auto record = read_record(dir_fd, shim::kExitFile)) return done(*record);  // it ended while we asked
     if (!now) {
@@ -404,12 +436,15 @@ Result<std::shared_ptr<ProcessTask>> ProcessHost::recover(const std::string& tas
         // Refusals are not records of the task: the truth is asked for again.
         if (now->phase == shim::Phase::StartFailed)
             if (auto record = read_record(dir_fd, shim::kExitFile); !record)
-                return make_error(Code::Unavailable, "take over task {}: {}", task_id, now->message).with_retry(Retry::Yes);
+                return make_error(Code::Unavailable, "take over task {}: {}", task_id, now->message)
+                    .with_retry(Retry::Yes);
     }
     // The pid would be the launcher's, which is about to go.
-    for (int64_t deadline = mono_now() + kLaunchNs; now->phase == shim::Phase::Launching && in_launch == InLaunch::Await;) {
+    for (int64_t deadline = mono_now() + kLaunchNs;
+         now->phase == shim::Phase::Launching && in_launch == InLaunch::Await;) {
         if (mono_now() >= deadline || !shim_alive(dir_fd))
-            return make_error(Code::Unavailable, "task {} is still being started", task_id).with_retry(Retry::Yes);
+            return make_error(Code::Unavailable, "task {} is still being started", task_id)
+                .with_retry(Retry::Yes);
         sys::nap_ms(5);
         if (auto record = read_record(dir_fd, shim::kExitFile)) return done(*record);
         if (auto record = read_record(dir_fd, shim::kStartedFile)) now = *record;

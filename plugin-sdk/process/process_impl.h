@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What ProcessHost and ProcessTask share. The watch thread owns the connections; a task's status sits behind its own
-// mutex, because any thread may ask for it.
+// What ProcessHost and ProcessTask share. The watch thread owns the connections; a task's status sits behind
+// its own mutex, because any thread may ask for it.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -31,9 +31,9 @@ struct ProcessTask::Impl {
     // Of the watch thread.
     UniqueFd connection;
     std::string received;
-    int64_t retry_at_ns = 0;       // when not connected
+    int64_t retry_at_ns = 0;  // when not connected
     int64_t retry_nap_ns = 0;
-    int64_t next_adopt_ns = 0;     // not before
+    int64_t next_adopt_ns = 0;  // not before
     int64_t adopt_backoff_ns = 0;
 
     // Takes the end over and calls back; later calls change nothing.
@@ -73,8 +73,8 @@ struct ProcessHost::Impl {
     Status place(const ProcessSpec& spec, std::optional<cgroup::Cgroup>* group, std::string* spec_bytes);
 };
 
-// Removes what a task directory holds except FIFOs, records last, then the directory when nothing is left. The caller
-// has its lock.
+// Removes what a task directory holds except FIFOs, records last, then the directory when nothing is left.
+// The caller has its lock.
 Status clear_task_dir(const std::string& dir);
 
 constexpr int64_t kShimAnswerNs = 20'000'000'000;  // far beyond what a healthy shim takes, its kill included

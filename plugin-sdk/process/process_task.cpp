@@ -25,11 +25,21 @@ ProcessStatus to_status(const shim::Record& record) {
     ProcessStatus status;
     switch (record.phase) {
         case shim::Phase::None:
-        case shim::Phase::Launching: status.phase = ProcessPhase::Starting; break;
-        case shim::Phase::Running: status.phase = ProcessPhase::Running; break;
-        case shim::Phase::Exited: status.phase = ProcessPhase::Exited; break;
-        case shim::Phase::StartFailed: status.phase = ProcessPhase::StartFailed; break;
-        case shim::Phase::Lost: status.phase = ProcessPhase::Lost; break;
+        case shim::Phase::Launching:
+            status.phase = ProcessPhase::Starting;
+            break;
+        case shim::Phase::Running:
+            status.phase = ProcessPhase::Running;
+            break;
+        case shim::Phase::Exited:
+            status.phase = ProcessPhase::Exited;
+            break;
+        case shim::Phase::StartFailed:
+            status.phase = ProcessPhase::StartFailed;
+            break;
+        case shim::Phase::Lost:
+            status.phase = ProcessPhase::Lost;
+            break;
     }
     status.pid = record.pid;
     status.started_ns = record.started_ns;
@@ -64,10 +74,18 @@ bool ProcessTask::Impl::ended() const {
 ProcessTask::ProcessTask(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ProcessTask::~ProcessTask() = default;
 
-const std::string& ProcessTask::id() const { return impl_->id; }
-const std::string& ProcessTask::dir() const { return impl_->dir; }
-pid_t ProcessTask::pid() const { return status().pid; }
-int64_t ProcessTask::started_ns() const { return status().started_ns; }
+const std::string& ProcessTask::id() const {
+    return impl_->id;
+}
+const std::string& ProcessTask::dir() const {
+    return impl_->dir;
+}
+pid_t ProcessTask::pid() const {
+    return status().pid;
+}
+int64_t ProcessTask::started_ns() const {
+    return status().started_ns;
+}
 
 ProcessStatus ProcessTask::status() const {
     std::lock_guard lock(impl_->mutex);
@@ -90,8 +108,10 @@ void ProcessTask::on_exit(std::function<void(const ProcessStatus&)> callback) {
 std::optional<ProcessStatus> ProcessTask::wait(int64_t timeout_ns) const {
     std::unique_lock lock(impl_->mutex);
     auto ended = [&] { return impl_->status.ended(); };
-    if (timeout_ns < 0) impl_->changed.wait(lock, ended);
-    else if (!impl_->changed.wait_for(lock, std::chrono::nanoseconds(timeout_ns), ended)) return std::nullopt;
+    if (timeout_ns < 0)
+        impl_->changed.wait(lock, ended);
+    else if (!impl_->changed.wait_for(lock, std::chrono::nanoseconds(timeout_ns), ended))
+        return std::nullopt;
     return impl_->status;
 }
 
@@ -104,22 +124,25 @@ Status ProcessTask::signal(int number) {
             auto reply = await_reply(fd->get(), kRequestId, kShimAnswerNs);
             if (reply) return {};
             if (reply.error().code() != Code::Unavailable) return std::move(reply).error();
-            // The shim died on us: the signal may have been sent or not. Not sending it twice is the lesser evil only
-            // for signals that count; all that tasks are sent in practice may come twice.
+            // The shim died on us: the signal may have been sent or not. Not sending it twice is the lesser
+            // evil only for signals that count; all that tasks are sent in practice may come twice.
         }
-        if (mono_now() > deadline) return make_error(Code::Unavailable, "task {}: its shim does not answer", impl_->id);
+        if (mono_now() > deadline)
+            return make_error(Code::Unavailable, "task {}: its shim does not answer", impl_->id);
         static_cast<void>(wait(5 * kMillisecond));  // the watch thread is getting another shim
     }
 }
 
 Status ProcessTask::stop(int number, int64_t timeout_ns) {
-    if (number < 0 || number > 64) return make_error(Code::InvalidArgument, "signal {}: expected 0 to 64", number);
+    if (number < 0 || number > 64)
+        return make_error(Code::InvalidArgument, "signal {}: expected 0 to 64", number);
     const int64_t kill_at = mono_now() + std::max<int64_t>(0, timeout_ns);
     int signal_to_send = number;
     for (;;) {
         if (impl_->ended()) return {};
         int64_t left = std::max<int64_t>(0, kill_at - mono_now());
-        shim::StopRequest request{signal_to_send, static_cast<uint32_t>(std::min<int64_t>(left / kMillisecond, UINT32_MAX))};
+        shim::StopRequest request{signal_to_send,
+                                  static_cast<uint32_t>(std::min<int64_t>(left / kMillisecond, UINT32_MAX))};
         auto fd = connect_shim(impl_->dir_fd.get());
         if (fd && send_request(fd->get(), shim::FrameType::Stop, &request, sizeof request, kRequestId)) {
             auto reply = await_reply(fd->get(), kRequestId, left + kShimAnswerNs);
@@ -130,7 +153,8 @@ Status ProcessTask::stop(int number, int64_t timeout_ns) {
             if (reply.error().code() != Code::Unavailable) return std::move(reply).error();
         }
         if (mono_now() > kill_at + kShimAnswerNs)
-            return make_error(Code::DeadlineExceeded, "task {} did not end, even after SIGKILL to its whole tree", impl_->id);
+            return make_error(Code::DeadlineExceeded,
+                              "task {} did not end, even after SIGKILL to its whole tree", impl_->id);
         static_cast<void>(wait(5 * kMillisecond));
     }
 }
@@ -148,7 +172,8 @@ Status ProcessTask::destroy(bool force) {
         if (auto fd = connect_shim(dir_fd); fd)
             if (send_request(fd->get(), shim::FrameType::Forget, nullptr, 0, kRequestId))
                 static_cast<void>(await_reply(fd->get(), kRequestId, kSecond));
-        if (mono_now() > deadline) return make_error(Code::DeadlineExceeded, "task {}: its shim does not end", impl_->id);
+        if (mono_now() > deadline)
+            return make_error(Code::DeadlineExceeded, "task {}: its shim does not end", impl_->id);
         sys::nap_ms(2);
     }
     if (impl_->group) {

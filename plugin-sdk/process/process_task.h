@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// ProcessTask: a process that outlives the plugin that started it. Every driver whose tasks are processes (raw_exec,
-// exec through runc, java, qemu) starts, finds again, watches and ends them here; the shim does the work, this is its
-// client. A task directory is enough to find a task again: drivers keep no pid of their own.
+// ProcessTask: a process that outlives the plugin that started it. Every driver whose tasks are processes
+// (raw_exec, exec through runc, java, qemu) starts, finds again, watches and ends them here; the shim does
+// the work, this is its client. A task directory is enough to find a task again: drivers keep no pid of their
+// own.
 #pragma once
 #include <sys/types.h>
 
@@ -48,19 +49,21 @@ struct ProcessSpec {
     std::optional<int> oom_score_adj;
     bool no_new_privs = false;
 
-    // The task's group, made (with its limits) and removed here: "drover/task/<task_dir_name>" (never ".../tasks/...":
-    // v1 has files of that name). Empty: no cgroup; then the tree is only the process group and the task's orphans.
+    // The task's group, made (with its limits) and removed here: "drover/task/<task_dir_name>" (never
+    // ".../tasks/...": v1 has files of that name). Empty: no cgroup; then the tree is only the process group
+    // and the task's orphans.
     std::string cgroup;
     cgroup::Limits limits;
     // Groups below `cgroup` in which OOM kills happen (v1 counts them per group): runc's sub-group.
     std::vector<std::string> oom_cgroups;
 
-    // Launcher mode: `command` starts the task and exits, leaving its pid in this file (runc run --detach --pid-file).
-    // The launcher runs in <cgroup>/launch; give the runtime another group below `cgroup` and let it set the limits
-    // there, else the launcher's own memory counts against the task's.
+    // Launcher mode: `command` starts the task and exits, leaving its pid in this file (runc run --detach
+    // --pid-file). The launcher runs in <cgroup>/launch; give the runtime another group below `cgroup` and
+    // let it set the limits there, else the launcher's own memory counts against the task's.
     std::string pid_file;
     int64_t launch_timeout_ns = 60'000'000'000;
-    int64_t drain_timeout_ns = 60'000'000'000;  // how long the shim holds FIFOs that nobody empties, after the exit
+    int64_t drain_timeout_ns =
+        60'000'000'000;  // how long the shim holds FIFOs that nobody empties, after the exit
 };
 
 enum class ProcessPhase { Starting, Running, Exited, StartFailed, Lost };
@@ -83,9 +86,10 @@ struct ProcessStatus {
 class ProcessTask;
 
 struct ProcessHostOptions {
-    std::string state_dir;      // holds one directory per task; made with 0700 when missing
-    std::string cgroup_parent = cgroup::kDefaultParent;  // shims live in <parent>/shims; empty: no cgroups at all
-    std::string shim_path;      // empty: $DROVER_SHIM, else the copy carried inside the SDK, put into state_dir
+    std::string state_dir;  // holds one directory per task; made with 0700 when missing
+    std::string cgroup_parent =
+        cgroup::kDefaultParent;  // shims live in <parent>/shims; empty: no cgroups at all
+    std::string shim_path;  // empty: $DROVER_SHIM, else the copy carried inside the SDK, put into state_dir
 };
 
 // One per plugin process: the state directory, the shim binary, and one thread that watches all tasks.
@@ -94,15 +98,16 @@ class ProcessHost {
     static Result<std::unique_ptr<ProcessHost>> open(ProcessHostOptions options);
     ~ProcessHost();  // tasks and their shims go on; only the watching ends
 
-    // Returns once the command was exec'ed (or the launcher has finished); an Error means nothing is left running.
-    // Starting an id whose directory has been started already is AlreadyExists.
+    // Returns once the command was exec'ed (or the launcher has finished); an Error means nothing is left
+    // running. Starting an id whose directory has been started already is AlreadyExists.
     Result<std::shared_ptr<ProcessTask>> start(const ProcessSpec& spec);
 
-    // Finds a task started by this or an earlier process, running or ended. NotFound: no such directory, or one in
-    // which nothing was ever started (it is cleaned away). A task whose shim is gone gets a new one.
+    // Finds a task started by this or an earlier process, running or ended. NotFound: no such directory, or
+    // one in which nothing was ever started (it is cleaned away). A task whose shim is gone gets a new one.
     // Found in the middle of its launch: Await returns as start() would have, Return at once (to destroy it).
     enum class InLaunch { Await, Return };
-    Result<std::shared_ptr<ProcessTask>> recover(const std::string& task_id, InLaunch in_launch = InLaunch::Await);
+    Result<std::shared_ptr<ProcessTask>> recover(const std::string& task_id,
+                                                 InLaunch in_launch = InLaunch::Await);
 
     // Ids of all task directories, whatever their state (a crash may have left some that nobody asked for).
     Result<std::vector<std::string>> list() const;
@@ -128,20 +133,20 @@ class ProcessTask {
     int64_t started_ns() const;
     ProcessStatus status() const;  // the newest known, no I/O
 
-    // Calls back exactly once, on the watch thread, when the exit record is durable (at once, on the caller's thread,
-    // when it already is). Must not block. Survives the death of the shim; the callback dies with this process, its
-    // successor recovers and asks again.
+    // Calls back exactly once, on the watch thread, when the exit record is durable (at once, on the caller's
+    // thread, when it already is). Must not block. Survives the death of the shim; the callback dies with
+    // this process, its successor recovers and asks again.
     void on_exit(std::function<void(const ProcessStatus&)> callback);
     // Blocks; nullopt when the timeout passes first. Negative: no timeout.
     std::optional<ProcessStatus> wait(int64_t timeout_ns) const;
 
     // To the task's process. FailedPrecondition when it has ended.
     Status signal(int number);
-    // signal, at most timeout_ns of patience, then SIGKILL to the whole tree; returns when it has ended. The order is
-    // with the shim: it is carried out even when the caller dies in between. signal 0: kill at once.
+    // signal, at most timeout_ns of patience, then SIGKILL to the whole tree; returns when it has ended. The
+    // order is with the shim: it is carried out even when the caller dies in between. signal 0: kill at once.
     Status stop(int number, int64_t timeout_ns);
-    // Ends what still runs (force) or refuses to (FailedPrecondition), then removes cgroup and directory; FIFOs in it
-    // stay, they are the agent's. Safe to repeat after a crash anywhere.
+    // Ends what still runs (force) or refuses to (FailedPrecondition), then removes cgroup and directory;
+    // FIFOs in it stay, they are the agent's. Safe to repeat after a crash anywhere.
     Status destroy(bool force);
 
     // Of the task's cgroup; Unimplemented without one.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ProcessTask against the real shim: real processes, cgroups and signals (root). Every test ends with a look for what
-// may have been left behind: processes, groups, directories.
+// ProcessTask against the real shim: real processes, cgroups and signals (root). Every test ends with a look
+// for what may have been left behind: processes, groups, directories.
 #include "plugin-sdk/process/process_task.h"
 
 #include <fcntl.h>
@@ -58,7 +58,8 @@ class ProcessTaskTest : public ::testing::Test {
         if (has_cgroups()) {
             auto group = cgroup::Cgroup::open(parent_);
             ASSERT_TRUE(group);
-            EXPECT_TRUE(eventually([&] { return group->procs()->empty(); })) << "a shim or task is left in " << parent_;
+            EXPECT_TRUE(eventually([&] { return group->procs()->empty(); }))
+                << "a shim or task is left in " << parent_;
             Status removed = group->remove(5 * kSecond);
             EXPECT_TRUE(removed) << removed.error().message();
         }
@@ -90,10 +91,6 @@ class ProcessTaskTest : public ::testing::Test {
         return task ? *task : nullptr;
     }
     std::string output() { return read_file(dir_ + "/out").value_or("?"); }
-    pid_t shim_pid(const ProcessTask& task) {
-        sys::ProcStat stat = sys::read_proc_stat(task.pid());
-        return stat.parent;
-    }
     // The pid of whichever shim lives for the task now.
     pid_t live_shim(const std::string& dir) {
         int fd = ::open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -159,13 +156,16 @@ TEST_F(ProcessTaskTest, FailsToStartWithTheReasonAndLeavesNothing) {
     EXPECT_EQ(failing([](auto& s) { s.command = "/etc/passwd"; }), "exec /etc/passwd: Permission denied");
     EXPECT_EQ(failing([](auto& s) { s.work_dir = "/no/such/dir"; }),
               "change directory to /no/such/dir: No such file or directory");
-    EXPECT_EQ(failing([](auto& s) { s.stdout_path = "/no/such/out"; }), "open stdout: No such file or directory");
-    EXPECT_EQ(failing([](auto& s) { s.command = "relative"; }), "command \"relative\": expected an absolute path");
+    EXPECT_EQ(failing([](auto& s) { s.stdout_path = "/no/such/out"; }),
+              "open stdout: No such file or directory");
+    EXPECT_EQ(failing([](auto& s) { s.command = "relative"; }),
+              "command \"relative\": expected an absolute path");
 }
 
 TEST_F(ProcessTaskTest, RunsAsTheUserInACleanProcess) {
-    ProcessSpec spec = shell("id -u; id -g; id -G; umask; pwd; ulimit -n; ls -l /proc/self/fd | wc -l; "
-                             "grep SigIgn /proc/self/status; grep SigBlk /proc/self/status; env | sort");
+    ProcessSpec spec = shell(
+        "id -u; id -g; id -G; umask; pwd; ulimit -n; ls -l /proc/self/fd | wc -l; "
+        "grep SigIgn /proc/self/status; grep SigBlk /proc/self/status; env | sort");
     spec.user = ProcessUser{12345, 23456, {34567}};
     spec.work_dir = "/usr";
     spec.umask = 027;
@@ -178,12 +178,14 @@ TEST_F(ProcessTaskTest, RunsAsTheUserInACleanProcess) {
     ASSERT_TRUE(task);
     EXPECT_EQ(end_of(task).exit_code, 0) << output();
     EXPECT_EQ(output(),
-              "12345\n23456\n23456 34567\n0027\n/usr\n333\n5\nSigIgn:\t0000000000000000\nSigBlk:\t0000000000000000\n"
+              "12345\n23456\n23456 "
+              "34567\n0027\n/usr\n333\n5\nSigIgn:\t0000000000000000\nSigBlk:\t0000000000000000\n"
               "PATH=/usr/bin:/bin\nPWD=/usr\nX=1 2\n");
 }
 
 TEST_F(ProcessTaskTest, SignalsAndStops) {
-    auto task = start(shell("trap 'echo usr1' USR1; trap 'echo term; exit 3' TERM; echo ready; while :; do sleep 0.01; done"));
+    auto task = start(shell(
+        "trap 'echo usr1' USR1; trap 'echo term; exit 3' TERM; echo ready; while :; do sleep 0.01; done"));
     ASSERT_TRUE(task);
     ASSERT_TRUE(eventually([&] { return output() == "ready\n"; }));
     EXPECT_TRUE(task->signal(SIGUSR1));
@@ -198,7 +200,8 @@ TEST_F(ProcessTaskTest, SignalsAndStops) {
 
 TEST_F(ProcessTaskTest, KillsTheWholeTreeAfterTheTimeout) {
     if (!has_cgroups()) GTEST_SKIP();
-    auto task = start(shell("trap '' TERM; setsid sleep 1000 & (setsid sh -c 'trap \"\" TERM; sleep 1001' &) ; sleep 1002"));
+    auto task = start(shell(
+        "trap '' TERM; setsid sleep 1000 & (setsid sh -c 'trap \"\" TERM; sleep 1001' &) ; sleep 1002"));
     ASSERT_TRUE(task);
     ASSERT_TRUE(eventually([&] { return task->procs()->size() >= 4; }));
     std::vector<pid_t> pids = *task->procs();
@@ -220,7 +223,8 @@ TEST_F(ProcessTaskTest, KillsWhatTheTaskLeavesBehind) {
 }
 
 TEST_F(ProcessTaskTest, KillsTheTreeWithoutCgroupsToo) {
-    ProcessSpec spec = shell("sleep 1000 & setsid sleep 1000 & echo $!; trap '' TERM; wait; wait; sleep 1000");
+    ProcessSpec spec =
+        shell("sleep 1000 & setsid sleep 1000 & echo $!; trap '' TERM; wait; wait; sleep 1000");
     spec.cgroup.clear();
     auto task = start(spec);
     ASSERT_TRUE(task);
@@ -383,10 +387,12 @@ TEST_F(ProcessTaskTest, BelievesRecordsAcrossARebootAndNothingElse) {
     EXPECT_EQ((*b)->status().exit_code, 4);
 }
 
-// A launcher like runc: starts a process, leaves its pid in a file and exits; the process is orphaned to the shim.
+// A launcher like runc: starts a process, leaves its pid in a file and exits; the process is orphaned to the
+// shim.
 TEST_F(ProcessTaskTest, SupervisesWhatALauncherStarted) {
-    ProcessSpec spec = shell("(sh -c 'trap \"exit 21\" TERM; echo up; while :; do sleep 0.01; done' & echo $! > '" +
-                             dir_ + "/pid.tmp'; mv '" + dir_ + "/pid.tmp' '" + dir_ + "/pid'); exit 0");
+    ProcessSpec spec =
+        shell("(sh -c 'trap \"exit 21\" TERM; echo up; while :; do sleep 0.01; done' & echo $! > '" + dir_ +
+              "/pid.tmp'; mv '" + dir_ + "/pid.tmp' '" + dir_ + "/pid'); exit 0");
     spec.pid_file = dir_ + "/pid";
     auto task = start(spec);
     ASSERT_TRUE(task);
@@ -429,14 +435,18 @@ TEST_F(ProcessTaskTest, HoldsTheFifoUntilItIsEmpty) {
     EXPECT_TRUE(task->destroy(false));
 }
 
-// The v2 way (clone3 into the group, cgroup.kill, memory.events) on the unified tree, which hybrid machines have too.
+// The v2 way (clone3 into the group, cgroup.kill, memory.events) on the unified tree, which hybrid machines
+// have too.
 TEST_F(ProcessTaskTest, StartsAndKillsInsideAUnifiedGroup) {
     cgroup::Layout layout;
     layout.version = cgroup::Version::V2;
     const auto& here = cgroup::mounted();
-    if (here.version == cgroup::Version::V2) layout = here;
-    else if (here.hierarchy("unified")) layout.root2 = *here.hierarchy("unified");
-    else GTEST_SKIP() << "no cgroup2 is mounted";
+    if (here.version == cgroup::Version::V2)
+        layout = here;
+    else if (here.hierarchy("unified"))
+        layout.root2 = *here.hierarchy("unified");
+    else
+        GTEST_SKIP() << "no cgroup2 is mounted";
     auto group = cgroup::Cgroup::create(parent_ + "/v2", {}, layout);
     ASSERT_TRUE(group) << group.error().message();
 
@@ -478,7 +488,7 @@ TEST_F(ProcessTaskTest, WorksInAVeryDeepDirectory) {
     auto task = (*host)->start(shell("exit 6"));
     ASSERT_TRUE(task) << task.error().message();
     EXPECT_EQ(end_of(*task).exit_code, 6);
-    struct stat st{};
+    struct stat st {};
     ASSERT_EQ(::stat((*task)->dir().c_str(), &st), 0);
     EXPECT_EQ(st.st_mode & 0777, 0700u);
     EXPECT_TRUE((*task)->destroy(false));

@@ -17,7 +17,8 @@
 asm(".section .rodata\n"
     ".balign 16\n"
     "drover_shim_begin:\n"
-    ".incbin \"" DROVER_SHIM_FILE "\"\n"
+    ".incbin \"" DROVER_SHIM_FILE
+    "\"\n"
     "drover_shim_end:\n"
     ".byte 0\n"
     ".text\n");
@@ -42,7 +43,8 @@ bool readable_until(int fd, int64_t deadline) {
 Status read_exactly(int fd, void* data, size_t size, int64_t deadline) {
     char* at = static_cast<char*>(data);
     while (size > 0) {
-        if (!readable_until(fd, deadline)) return make_error(Code::DeadlineExceeded, "the shim did not answer in time");
+        if (!readable_until(fd, deadline))
+            return make_error(Code::DeadlineExceeded, "the shim did not answer in time");
         ssize_t n = ::read(fd, at, size);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) return make_error(Code::Unavailable, "the shim has gone away");
@@ -53,7 +55,7 @@ Status read_exactly(int fd, void* data, size_t size, int64_t deadline) {
 }
 
 bool same_file_content(const std::string& path, std::string_view bytes) {
-    struct stat st{};
+    struct stat st {};
     if (::lstat(path.c_str(), &st) != 0 || !S_ISREG(st.st_mode) || st.st_uid != ::geteuid() ||
         static_cast<size_t>(st.st_size) != bytes.size() || (st.st_mode & 0100) == 0)
         return false;
@@ -98,8 +100,10 @@ Result<UniqueFd> spawn_shim(const std::string& shim, ShimVerb verb, const std::s
     posix_spawn_file_actions_adddup2(&actions, write_end.get(), 3);
     if (pidfd_copy) posix_spawn_file_actions_adddup2(&actions, pidfd_copy.get(), 4);
 
-    std::string name = "drover-shim", verb_text = verb == ShimVerb::Run ? "run" : "adopt", dir_text = dir, extra = "pidfd";
-    char* argv[] = {name.data(), verb_text.data(), dir_text.data(), pidfd_copy ? extra.data() : nullptr, nullptr};
+    std::string name = "drover-shim", verb_text = verb == ShimVerb::Run ? "run" : "adopt", dir_text = dir,
+                extra = "pidfd";
+    char* argv[] = {name.data(), verb_text.data(), dir_text.data(), pidfd_copy ? extra.data() : nullptr,
+                    nullptr};
     std::string boot_file;
     char* envp[] = {nullptr, nullptr};
     if (const char* file = ::getenv("DROVER_BOOT_ID_FILE")) {
@@ -119,7 +123,8 @@ Result<UniqueFd> spawn_shim(const std::string& shim, ShimVerb verb, const std::s
 Result<shim::Record> await_record(int fd, int64_t timeout_ns) {
     shim::Record record;
     DROVER_CHECK(read_exactly(fd, &record, sizeof record, mono_now() + timeout_ns));
-    if (!shim::record_ok(record)) return make_error(Code::DataLoss, "the shim sent something that is not a record");
+    if (!shim::record_ok(record))
+        return make_error(Code::DataLoss, "the shim sent something that is not a record");
     return record;
 }
 
@@ -133,9 +138,11 @@ Result<UniqueFd> lock_task_dir(int dir_fd, int64_t timeout_ns) {
     for (const int64_t deadline = mono_now() + timeout_ns;; sys::nap_ms(2)) {
         UniqueFd fd(::openat(dir_fd, shim::kLockFile, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
         if (!fd) return Error::from_errno("open the lock of the task directory");
-        struct stat st{};
-        if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0 && ::fstat(fd.get(), &st) == 0 && st.st_nlink > 0) return fd;
-        if (mono_now() > deadline) return make_error(Code::Unavailable, "the task's shim still holds its lock");
+        struct stat st {};
+        if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0 && ::fstat(fd.get(), &st) == 0 && st.st_nlink > 0)
+            return fd;
+        if (mono_now() > deadline)
+            return make_error(Code::Unavailable, "the task's shim still holds its lock");
     }
 }
 
@@ -171,7 +178,8 @@ Result<shim::Record> await_reply(int fd, uint32_t id, int64_t timeout_ns) {
         if (header.type == shim::FrameType::State) return record;
         if (record.error_number == EINVAL)
             return make_error(Code::InvalidArgument, "{}: {}", record.message, std::strerror(EINVAL));
-        return make_error(Code::FailedPrecondition, "{}: {}", record.message, std::strerror(record.error_number));
+        return make_error(Code::FailedPrecondition, "{}: {}", record.message,
+                          std::strerror(record.error_number));
     }
 }
 

@@ -63,7 +63,8 @@ Status check(const ProcessSpec& spec) {
             return make_error(Code::InvalidArgument, "environment entry \"{}\": expected NAME=VALUE", entry);
     }
     if (spec.user && spec.user->groups.size() > 64)
-        return make_error(Code::InvalidArgument, "{} supplementary groups, at most 64 are supported", spec.user->groups.size());
+        return make_error(Code::InvalidArgument, "{} supplementary groups, at most 64 are supported",
+                          spec.user->groups.size());
     return {};
 }
 
@@ -105,8 +106,9 @@ Result<std::string> encode_spec(const ProcessSpec& spec, const SpecPlaces& place
     writer.number(Tag::LaunchMs, static_cast<uint32_t>(spec.launch_timeout_ns / 1'000'000));
     std::string bytes = writer.finish();
     if (bytes.size() > shim::kSpecBytesMax)
-        return make_error(Code::InvalidArgument, "arguments and environment take {} bytes, at most {} are supported",
-                          bytes.size(), shim::kSpecBytesMax);
+        return make_error(Code::InvalidArgument,
+                          "arguments and environment take {} bytes, at most {} are supported", bytes.size(),
+                          shim::kSpecBytesMax);
     return bytes;
 }
 

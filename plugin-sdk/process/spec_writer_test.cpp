@@ -44,7 +44,8 @@ TEST(SpecWriter, RefusesWhatCannotBeStarted) {
     EXPECT_EQ(broken([](auto& s) { s.work_dir = "x"; }), "work_dir \"x\": expected an absolute path");
     EXPECT_EQ(broken([](auto& s) { s.env = {"A"}; }), "environment entry \"A\": expected NAME=VALUE");
     EXPECT_NE(broken([](auto& s) { s.args = {std::string("a\0b", 3)}; }).find("NUL"), std::string::npos);
-    EXPECT_NE(broken([](auto& s) { s.env = {"A=" + std::string(9 << 20, 'x')}; }).find("at most"), std::string::npos);
+    EXPECT_NE(broken([](auto& s) { s.env = {"A=" + std::string(9 << 20, 'x')}; }).find("at most"),
+              std::string::npos);
 }
 
 TEST(SpecReader, NoticesEveryDamagedByte) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What drover-logd and the agent have in common: the files of logd's directory, a stream's spec, the frames of its two
-// sockets. Header-only, no allocation. Stream specs stay on disk across upgrades: add, never change.
+// What drover-logd and the agent have in common: the files of logd's directory, a stream's spec, the frames
+// of its two sockets. Header-only, no allocation. Stream specs stay on disk across upgrades: add, never
+// change.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -13,14 +14,15 @@ namespace drover::logd {
 constexpr uint16_t kWireVersion = 1;
 
 // <data_dir>/client/logd/ (root, 0700):
-constexpr char kKeeperLock[] = "keeper.lock";      // flock held by the living keeper; its pid is the content
-constexpr char kWorkerLock[] = "worker.lock";      // the same for the worker: one reader of the FIFOs at a time
+constexpr char kKeeperLock[] = "keeper.lock";  // flock held by the living keeper; its pid is the content
+constexpr char kWorkerLock[] = "worker.lock";  // the same for the worker: one reader of the FIFOs at a time
 constexpr char kKeeperSocket[] = "keeper.sock";
 constexpr char kWorkerSocket[] = "worker.sock";
-constexpr char kStreamsDir[] = "streams";          // one file per stream, named by its key in 16 hex digits
-constexpr char kNoteFile[] = "logd.log";           // what went wrong, one line each
+constexpr char kStreamsDir[] = "streams";  // one file per stream, named by its key in 16 hex digits
+constexpr char kNoteFile[] = "logd.log";   // what went wrong, one line each
 
-// ---- a stream's file: header, then id, fifo, dir and name, each with its NUL ---------------------------------------
+// ---- a stream's file: header, then id, fifo, dir and name, each with its NUL
+// ---------------------------------------
 
 constexpr uint32_t kStreamMagic = 0x54535244;  // "DRST"
 constexpr size_t kStreamBytesMax = 16384;
@@ -83,20 +85,23 @@ inline const char* parse_stream(const char* data, size_t size, StreamView* view)
     return nullptr;
 }
 
-inline uint64_t stream_key(const char* id, size_t size) { return shim::fnv64(id, size); }
+inline uint64_t stream_key(const char* id, size_t size) {
+    return shim::fnv64(id, size);
+}
 
-// ---- frames: requests are one header, replies one Reply -------------------------------------------------------------
+// ---- frames: requests are one header, replies one Reply
+// -------------------------------------------------------------
 
 constexpr uint32_t kFrameMagic = 0x464c5244;  // "DRLF"
 
 enum class Request : uint16_t {
-    Hello = 1,   // -> Reply with pid and version; to both
-    Open = 2,    // key: read the stream's file (again) and hold (keeper) or drain (worker) it; to both
-    Close = 3,   // key: let go; to both; fine when it is not there
-    Flush = 4,   // key, argument = ms: -> Reply when the FIFO is empty, or error ETIMEDOUT; worker
-    List = 5,    // -> one Reply with `more` per stream, then one without; worker
-    Watch = 6,   // -> Reply, then events as Replies with id 0 for as long as the connection lives; worker
-    Stop = 7,    // keeper: end the worker, then itself. worker: end at the next chance (a new keeper asks so)
+    Hello = 1,  // -> Reply with pid and version; to both
+    Open = 2,   // key: read the stream's file (again) and hold (keeper) or drain (worker) it; to both
+    Close = 3,  // key: let go; to both; fine when it is not there
+    Flush = 4,  // key, argument = ms: -> Reply when the FIFO is empty, or error ETIMEDOUT; worker
+    List = 5,   // -> one Reply with `more` per stream, then one without; worker
+    Watch = 6,  // -> Reply, then events as Replies with id 0 for as long as the connection lives; worker
+    Stop = 7,   // keeper: end the worker, then itself. worker: end at the next chance (a new keeper asks so)
 };
 
 struct RequestFrame {
@@ -114,7 +119,8 @@ struct Reply {
     uint16_t version;
     uint16_t more;  // List: another one follows
     uint32_t id;    // of the request; 0: an event
-    int32_t error_number;  // of the request; of an event or stream: why it cannot write (ENOSPC ...), 0: it can
+    int32_t
+        error_number;  // of the request; of an event or stream: why it cannot write (ENOSPC ...), 0: it can
     uint64_t key;
     uint64_t waiting_bytes;
     uint64_t file_index;
@@ -125,7 +131,8 @@ struct Reply {
 static_assert(sizeof(Reply) == 128);
 
 inline bool request_ok(const RequestFrame& frame) {
-    return frame.magic == kFrameMagic && frame.version >= 1 && frame.type >= Request::Hello && frame.type <= Request::Stop;
+    return frame.magic == kFrameMagic && frame.version >= 1 && frame.type >= Request::Hello &&
+           frame.type <= Request::Stop;
 }
 inline Reply make_reply(uint32_t id, int error_number, const char* message = "") {
     Reply reply{};

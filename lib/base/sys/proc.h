@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Naming a process for ever (boot id + pid + start time), pidfds, and a text buffer. Header-only, no allocation, no
-// stdio: used by the shim and logd, and by whoever reattaches to a process.
+// Naming a process for ever (boot id + pid + start time), pidfds, and a text buffer. Header-only, no
+// allocation, no stdio: used by the shim and logd, and by whoever reattaches to a process.
 #pragma once
 #include <fcntl.h>
 #include <poll.h>
@@ -50,8 +50,12 @@ inline int64_t clock_ns(clockid_t clock) {
     ::clock_gettime(clock, &now);
     return static_cast<int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
 }
-inline int64_t unix_ns() { return clock_ns(CLOCK_REALTIME); }
-inline int64_t mono_ns() { return clock_ns(CLOCK_MONOTONIC); }
+inline int64_t unix_ns() {
+    return clock_ns(CLOCK_REALTIME);
+}
+inline int64_t mono_ns() {
+    return clock_ns(CLOCK_MONOTONIC);
+}
 inline void nap_ms(int64_t ms) {
     timespec rest{static_cast<time_t>(ms / 1000), static_cast<long>(ms % 1000) * 1'000'000};
     ::nanosleep(&rest, nullptr);
@@ -89,11 +93,13 @@ inline bool write_small_at(int dir_fd, const char* path, const char* text) {
     return n >= 0;
 }
 
-// The id of this boot as 16 bytes. $DROVER_BOOT_ID_FILE names another file than the kernel's: tests of a reboot.
+// The id of this boot as 16 bytes. $DROVER_BOOT_ID_FILE names another file than the kernel's: tests of a
+// reboot.
 inline bool read_boot_id(uint8_t id[16]) {
     const char* file = ::getenv("DROVER_BOOT_ID_FILE");
     char text[64];
-    if (read_small_at(AT_FDCWD, file ? file : "/proc/sys/kernel/random/boot_id", text, sizeof text) < 36) return false;
+    if (read_small_at(AT_FDCWD, file ? file : "/proc/sys/kernel/random/boot_id", text, sizeof text) < 36)
+        return false;
     size_t nibbles = 0;
     std::memset(id, 0, 16);
     for (const char* at = text; *at && *at != '\n'; ++at) {
@@ -124,8 +130,10 @@ inline ProcStat read_proc_stat(pid_t pid) {
     at += 3;
     for (int field = 4; *at == ' '; ++field) {
         char* end = nullptr;
-        if (field == 4) result.parent = static_cast<int32_t>(std::strtol(at, &end, 10));
-        else if (field == 52) result.wait_status = static_cast<int32_t>(std::strtol(at, &end, 10));
+        if (field == 4)
+            result.parent = static_cast<int32_t>(std::strtol(at, &end, 10));
+        else if (field == 52)
+            result.wait_status = static_cast<int32_t>(std::strtol(at, &end, 10));
         else {
             uint64_t value = std::strtoull(at, &end, 10);
             if (field == 22) {
@@ -139,7 +147,9 @@ inline ProcStat read_proc_stat(pid_t pid) {
     return result;
 }
 
-inline int pidfd_open(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
+inline int pidfd_open(pid_t pid) {
+    return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+}
 inline bool pidfd_signal(int pidfd, int number) {
     return ::syscall(SYS_pidfd_send_signal, pidfd, number, nullptr, 0) == 0;
 }
@@ -147,7 +157,8 @@ inline bool pidfd_signal(int pidfd, int number) {
 inline int pidfd_open_checked(pid_t pid, uint64_t start_ticks) {
     int fd = pid > 0 ? pidfd_open(pid) : -1;
     if (fd < 0) return -1;
-    ProcStat stat = read_proc_stat(pid);  // read after the open: if it matches, the descriptor is of that process
+    ProcStat stat =
+        read_proc_stat(pid);  // read after the open: if it matches, the descriptor is of that process
     if (stat.found && stat.start_ticks == start_ticks) return fd;
     ::close(fd);
     errno = ESRCH;
@@ -159,7 +170,8 @@ inline bool pidfd_exited(int pidfd, int timeout_ms) {
     return ::poll(&item, 1, timeout_ms) > 0 && (item.revents & (POLLIN | POLLHUP)) != 0;
 }
 
-// The wait status of somebody else's child, which the kernel keeps for open pidfds after it was reaped (Linux 6.15).
+// The wait status of somebody else's child, which the kernel keeps for open pidfds after it was reaped
+// (Linux 6.15).
 inline bool pidfd_wait_status(int pidfd, int* status) {
     struct Info {  // struct pidfd_info, first version: 64 bytes
         uint64_t mask, cgroup_id;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a shim and those who talk to it have in common: the files of a task directory, the spec, the record, the frames
-// of its socket. Header-only, no allocation, no library: the shim is built from it alone, the SDK's ProcessTask is the
-// other side. Numbers here are on disk while a task lives across upgrades: add, never change.
+// What a shim and those who talk to it have in common: the files of a task directory, the spec, the record,
+// the frames of its socket. Header-only, no allocation, no library: the shim is built from it alone, the
+// SDK's ProcessTask is the other side. Numbers here are on disk while a task lives across upgrades: add,
+// never change.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -12,12 +13,13 @@ namespace drover::shim {
 constexpr uint16_t kWireVersion = 1;
 
 // A task directory (root, 0700) holds, in the order of a task's life:
-constexpr char kSpecFile[] = "spec";        // the intent: what is to be started; nothing has run yet
-constexpr char kLockFile[] = "lock";        // flock held by the living shim: one at a time
-constexpr char kStartedFile[] = "started";  // Record, written before the command can run its first instruction
-constexpr char kSocketFile[] = "sock";      // the shim answers here while it lives
-constexpr char kExitFile[] = "exit";        // Record, durable: how it ended
-constexpr char kNoteFile[] = "shim.log";    // what went wrong in a shim, one line each; rarely there
+constexpr char kSpecFile[] = "spec";  // the intent: what is to be started; nothing has run yet
+constexpr char kLockFile[] = "lock";  // flock held by the living shim: one at a time
+constexpr char kStartedFile[] =
+    "started";                            // Record, written before the command can run its first instruction
+constexpr char kSocketFile[] = "sock";    // the shim answers here while it lives
+constexpr char kExitFile[] = "exit";      // Record, durable: how it ended
+constexpr char kNoteFile[] = "shim.log";  // what went wrong in a shim, one line each; rarely there
 
 // How far a task is. In `started` only Launching and Running occur, in `exit` only the last three.
 enum class Phase : uint32_t {
@@ -74,7 +76,8 @@ inline bool record_ok(const Record& record) {
            record.checksum == fnv64(&record, offsetof(Record, checksum));
 }
 
-// ---- the spec: header, then fields of {tag, bytes, payload}; strings carry their NUL and count it -------------------
+// ---- the spec: header, then fields of {tag, bytes, payload}; strings carry their NUL and count it
+// -------------------
 
 constexpr uint32_t kSpecMagic = 0x50535244;  // "DRSP"
 constexpr uint32_t kSpecBytesMax = 8u << 20;
@@ -83,38 +86,40 @@ struct SpecHeader {
     uint32_t magic;
     uint16_t version;
     uint16_t reserved;
-    uint32_t bytes;     // of the whole file
+    uint32_t bytes;  // of the whole file
     uint32_t fields;
     uint64_t checksum;  // over everything after the header
 };
 static_assert(sizeof(SpecHeader) == 24);
 
 enum class Tag : uint32_t {
-    TaskId = 1,       // string; for people
-    Command = 2,      // string, absolute path
-    Arg = 3,          // string, repeated, argv[0] first
-    Env = 4,          // string "K=V", repeated
-    WorkDir = 5,      // string
-    StdinPath = 6,    // string; default /dev/null
-    StdoutPath = 7,   // string; a FIFO is opened read-write by the shim and held until it is empty
+    TaskId = 1,      // string; for people
+    Command = 2,     // string, absolute path
+    Arg = 3,         // string, repeated, argv[0] first
+    Env = 4,         // string "K=V", repeated
+    WorkDir = 5,     // string
+    StdinPath = 6,   // string; default /dev/null
+    StdoutPath = 7,  // string; a FIFO is opened read-write by the shim and held until it is empty
     StderrPath = 8,
-    Uid = 9,          // u32
-    Gid = 10,         // u32
-    Group = 11,       // u32, repeated; given with Uid, an empty list drops all
-    Rlimit = 12,      // RlimitField, repeated
-    Umask = 13,       // u32
-    OomScoreAdj = 14, // u32 (as int32)
-    ShimJoin = 15,    // string, repeated: file the shim writes "0" to (v1 tasks, v2 cgroup.procs) to leave the plugin's group
-    TaskJoin = 16,    // string, repeated: v1, file the child writes "0" to before exec
-    TaskCgroup2 = 17, // string: v2, directory for CLONE_INTO_CGROUP
-    KillFreezer = 18, // string: v1 freezer directory of the task's group
-    KillCgroup2 = 19, // string: v2 directory with cgroup.kill
-    OomFile = 20,     // string, repeated: memory.oom_control or memory.events
-    PidFile = 21,     // string: launcher mode; Command starts the task and leaves its pid here
-    DrainMs = 22,     // u32: how long to hold full FIFOs after the exit
-    LaunchMs = 23,    // u32: how long a launcher may take
-    NoNewPrivs = 24,  // u32, 1: PR_SET_NO_NEW_PRIVS
-    Cgroup = 25,      // string: path of the task's group, for who recovers and removes it; the shim does not use it
+    Uid = 9,           // u32
+    Gid = 10,          // u32
+    Group = 11,        // u32, repeated; given with Uid, an empty list drops all
+    Rlimit = 12,       // RlimitField, repeated
+    Umask = 13,        // u32
+    OomScoreAdj = 14,  // u32 (as int32)
+    ShimJoin = 15,  // string, repeated: file the shim writes "0" to (v1 tasks, v2 cgroup.procs) to leave the
+                    // plugin's group
+    TaskJoin = 16,  // string, repeated: v1, file the child writes "0" to before exec
+    TaskCgroup2 = 17,  // string: v2, directory for CLONE_INTO_CGROUP
+    KillFreezer = 18,  // string: v1 freezer directory of the task's group
+    KillCgroup2 = 19,  // string: v2 directory with cgroup.kill
+    OomFile = 20,      // string, repeated: memory.oom_control or memory.events
+    PidFile = 21,      // string: launcher mode; Command starts the task and leaves its pid here
+    DrainMs = 22,      // u32: how long to hold full FIFOs after the exit
+    LaunchMs = 23,     // u32: how long a launcher may take
+    NoNewPrivs = 24,   // u32, 1: PR_SET_NO_NEW_PRIVS
+    Cgroup =
+        25,  // string: path of the task's group, for who recovers and removes it; the shim does not use it
 };
 
 struct FieldHeader {
@@ -131,17 +136,33 @@ static_assert(sizeof(RlimitField) == 24);
 
 constexpr bool tag_is_string(Tag tag) {
     switch (tag) {
-        case Tag::TaskId: case Tag::Command: case Tag::Arg: case Tag::Env: case Tag::WorkDir: case Tag::StdinPath:
-        case Tag::StdoutPath: case Tag::StderrPath: case Tag::ShimJoin: case Tag::TaskJoin: case Tag::TaskCgroup2:
-        case Tag::KillFreezer: case Tag::KillCgroup2: case Tag::OomFile: case Tag::PidFile: case Tag::Cgroup:
+        case Tag::TaskId:
+        case Tag::Command:
+        case Tag::Arg:
+        case Tag::Env:
+        case Tag::WorkDir:
+        case Tag::StdinPath:
+        case Tag::StdoutPath:
+        case Tag::StderrPath:
+        case Tag::ShimJoin:
+        case Tag::TaskJoin:
+        case Tag::TaskCgroup2:
+        case Tag::KillFreezer:
+        case Tag::KillCgroup2:
+        case Tag::OomFile:
+        case Tag::PidFile:
+        case Tag::Cgroup:
             return true;
         default:
             return false;
     }
 }
-constexpr uint32_t tag_fixed_bytes(Tag tag) { return tag == Tag::Rlimit ? sizeof(RlimitField) : 4; }
+constexpr uint32_t tag_fixed_bytes(Tag tag) {
+    return tag == Tag::Rlimit ? sizeof(RlimitField) : 4;
+}
 
-// Walks a spec in memory. open() checks all of it once (sizes, NULs, checksum, known tags), so that next() cannot fail.
+// Walks a spec in memory. open() checks all of it once (sizes, NULs, checksum, known tags), so that next()
+// cannot fail.
 class SpecReader {
  public:
     // nullptr when sound, else what is wrong with it.
@@ -164,7 +185,8 @@ class SpecReader {
             if (field.bytes > size_ - at_) return "spec: field longer than the file";
             if (field.tag < Tag::TaskId || field.tag > Tag::Cgroup) return "spec: unknown field";
             if (tag_is_string(field.tag)) {
-                if (field.bytes == 0 || data_[at_ + field.bytes - 1] != 0) return "spec: string without its end";
+                if (field.bytes == 0 || data_[at_ + field.bytes - 1] != 0)
+                    return "spec: string without its end";
                 if (std::memchr(data_ + at_, 0, field.bytes) != data_ + at_ + field.bytes - 1)
                     return "spec: string with a NUL inside";
             } else if (field.bytes != tag_fixed_bytes(field.tag)) {
@@ -196,20 +218,22 @@ class SpecReader {
     size_t at_ = 0;
 };
 
-// ---- the socket: frames of a header and a payload of at most kFrameBytesMax -----------------------------------------
+// ---- the socket: frames of a header and a payload of at most kFrameBytesMax
+// -----------------------------------------
 
 constexpr uint32_t kFrameMagic = 0x46535244;  // "DRSF"
 constexpr uint32_t kFrameBytesMax = sizeof(Record);
 
 enum class FrameType : uint16_t {
     // requests
-    Status = 1,   // -> State at once
-    Wait = 2,     // -> State when the exit record is durable; the connection may stay silent for months
-    Signal = 3,   // SignalRequest, to the task's process -> State
-    Stop = 4,     // StopRequest: signal, wait, then kill the whole cgroup tree -> State when it has exited
-    Forget = 5,   // the record has been read: end as soon as the task has, without waiting for full FIFOs -> State
+    Status = 1,  // -> State at once
+    Wait = 2,    // -> State when the exit record is durable; the connection may stay silent for months
+    Signal = 3,  // SignalRequest, to the task's process -> State
+    Stop = 4,    // StopRequest: signal, wait, then kill the whole cgroup tree -> State when it has exited
+    Forget =
+        5,  // the record has been read: end as soon as the task has, without waiting for full FIFOs -> State
     // replies
-    State = 100,  // Record
+    State = 100,    // Record
     Refused = 101,  // Record with message and error_number: the request could not be done
 };
 
@@ -236,20 +260,24 @@ inline FrameHeader make_frame(FrameType type, uint32_t bytes, uint32_t id) {
 }
 inline uint32_t request_bytes(FrameType type) {
     switch (type) {
-        case FrameType::Signal: return sizeof(SignalRequest);
-        case FrameType::Stop: return sizeof(StopRequest);
-        default: return 0;
+        case FrameType::Signal:
+            return sizeof(SignalRequest);
+        case FrameType::Stop:
+            return sizeof(StopRequest);
+        default:
+            return 0;
     }
 }
 
 enum class Parse { NeedMore, Ok, Bad };
 
-// Looks at the front of `data`. Ok: header filled, payload points into data, the frame took sizeof header + bytes.
-// Bad: this is not one of our peers; close the connection.
+// Looks at the front of `data`. Ok: header filled, payload points into data, the frame took sizeof header +
+// bytes. Bad: this is not one of our peers; close the connection.
 inline Parse parse_frame(const void* data, size_t size, FrameHeader* header, const char** payload) {
     if (size < sizeof *header) return Parse::NeedMore;
     std::memcpy(header, data, sizeof *header);
-    if (header->magic != kFrameMagic || header->version == 0 || header->bytes > kFrameBytesMax) return Parse::Bad;
+    if (header->magic != kFrameMagic || header->version == 0 || header->bytes > kFrameBytesMax)
+        return Parse::Bad;
     if (size - sizeof *header < header->bytes) return Parse::NeedMore;
     *payload = static_cast<const char*>(data) + sizeof *header;
     return Parse::Ok;

@@ -23,8 +23,8 @@ inline bool socket_address(int dir_fd, const char* name, sockaddr_un* address) {
     return path.size() + 1 < sizeof(address->sun_path);
 }
 
-// Replaces what lies at `name`, listens with mode 0600; -1 with errno. The caller's umask must not matter, so the
-// socket is made unreachable first: the directory is the real guard (0700).
+// Replaces what lies at `name`, listens with mode 0600; -1 with errno. The caller's umask must not matter, so
+// the socket is made unreachable first: the directory is the real guard (0700).
 inline int listen_at(int dir_fd, const char* name, int backlog) {
     sockaddr_un address;
     if (!socket_address(dir_fd, name, &address)) return errno = ENAMETOOLONG, -1;
@@ -62,7 +62,8 @@ inline int connect_at(int dir_fd, const char* name) {
 inline bool peer_allowed(int fd) {
     ucred peer{};
     socklen_t size = sizeof peer;
-    return ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && (peer.uid == 0 || peer.uid == ::geteuid());
+    return ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+           (peer.uid == 0 || peer.uid == ::geteuid());
 }
 
 }  // namespace drover::sys
