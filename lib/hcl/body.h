@@ -92,4 +92,8 @@ class Body {
 // parent of the iterator's scope when the made blocks' expressions are evaluated.
 BodyPtr expand_dynamic(BodyPtr body, const EvalContext& context);
 
+// The body with names that match a schema's whatever their case, as the older dialect has it. What no schema
+// names (free-form parts) keeps its spelling.
+BodyPtr fold_case(BodyPtr body);
+
 }  // namespace drover::hcl

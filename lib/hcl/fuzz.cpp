@@ -34,7 +34,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     context.functions = &functions;
     context.unknown_root = keep_literally;
     context.variables["var"] = Value::object({{"n", Value::number(3)}, {"s", Value::string("x")}});
-    for (auto parse_text : {parse_native, parse_json}) {
+    for (auto parse_text : {parse_native, parse_json, parse_hcl1}) {
         Diagnostics diagnostics;
         File file = parse_text(text, "f", diagnostics);
         evaluate_all(*expand_dynamic(file.body, context), context, diagnostics, 0);
@@ -44,6 +44,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         BodyPtr rest;
         expand_dynamic(file.body, context)->partial_content(schema, &rest, diagnostics);
         file.body->content(schema, diagnostics);
+        fold_case(file.body)->content(schema, diagnostics);
     }
     Diagnostics diagnostics;
     if (ExpressionPtr expression = parse_expression(text, "f", diagnostics))

@@ -79,11 +79,18 @@ void dump(const Body& body, const EvalContext& context, const std::string& inden
     }
 }
 
+File parse_case(const testing::GoldenCase& golden, Diagnostics& diagnostics) {
+    std::string form = golden.arguments.empty() ? "" : golden.arguments[0];
+    if (form == "json") return parse_json(golden.input, "t.json", diagnostics);
+    if (form != "hcl1") return parse_native(golden.input, "t", diagnostics);
+    File file = parse_hcl1(golden.input, "t", diagnostics);
+    file.body = fold_case(file.body);
+    return file;
+}
+
 std::string run_body(const testing::GoldenCase& golden) {
     Diagnostics diagnostics;
-    bool json = !golden.arguments.empty() && golden.arguments[0] == "json";
-    File file =
-        json ? parse_json(golden.input, "t.json", diagnostics) : parse_native(golden.input, "t", diagnostics);
+    File file = parse_case(golden, diagnostics);
     EvalContext context = test_context();
     context.unknown_root = keep_literally;
     BodyPtr body = golden.command == "dynamic" ? expand_dynamic(file.body, context) : file.body;
@@ -95,9 +102,7 @@ std::string run_body(const testing::GoldenCase& golden) {
 // job "name" { count, tags; group "name" { size (required) }; env {} or env = }
 std::string run_schema(const testing::GoldenCase& golden) {
     Diagnostics diagnostics;
-    bool json = !golden.arguments.empty() && golden.arguments[0] == "json";
-    File file =
-        json ? parse_json(golden.input, "t.json", diagnostics) : parse_native(golden.input, "t", diagnostics);
+    File file = parse_case(golden, diagnostics);
     EvalContext context = test_context();
     std::string out;
     BodyPtr body = expand_dynamic(file.body, context);

@@ -75,6 +75,7 @@ class JsonExpression : public Expression {
             auto name = std::make_shared<JsonNode>();
             name->kind = JsonNode::Kind::String;
             name->text = member.name;
+            name->strings = node_->strings;
             name->range = member.name_range;
             out.emplace_back(json_expression(std::move(name)), json_expression(member.value));
         }
@@ -88,7 +89,8 @@ class JsonExpression : public Expression {
         ++start.byte;
         return start;
     }
-    static ExpressionPtr as_template(const std::string& text, const Range& range, Diagnostics& diagnostics) {
+    ExpressionPtr as_template(const std::string& text, const Range& range, Diagnostics& diagnostics) const {
+        if (node_->strings == JsonStrings::Plain) return literal(Value(text), range);
         if (text.find("${") == std::string::npos && text.find("%{") == std::string::npos)
             return literal(Value(text), range);
         return parse_template(text, range.filename, diagnostics, inside_quote(range));
@@ -323,8 +325,9 @@ BodyPtr json_body(JsonPtr node) {
     return std::make_shared<const JsonBody>(std::move(node));
 }
 
-BodyPtr parse_json_body(std::string_view text, const std::string& filename, Diagnostics& diagnostics) {
-    JsonPtr node = parse_json_node(text, filename, diagnostics);
+BodyPtr parse_json_body(std::string_view text, const std::string& filename, Diagnostics& diagnostics,
+                        JsonStrings strings) {
+    JsonPtr node = parse_json_node(text, filename, diagnostics, strings);
     if (!node) return nullptr;
     if (node->kind != JsonNode::Kind::Object && node->kind != JsonNode::Kind::Array) {
         diagnostics.error("Root value must be object",

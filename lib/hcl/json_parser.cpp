@@ -31,8 +31,9 @@ namespace {
 
 class JsonReader {
  public:
-    JsonReader(std::string_view text, const std::string& filename, Diagnostics& diagnostics)
-        : in_(text, filename, {}), diagnostics_(diagnostics) {}
+    JsonReader(std::string_view text, const std::string& filename, Diagnostics& diagnostics,
+               JsonStrings strings)
+        : in_(text, filename, {}), diagnostics_(diagnostics), strings_(strings) {}
 
     JsonPtr read_all() {
         JsonPtr node = read_value();
@@ -89,7 +90,7 @@ class JsonReader {
                rest.substr(length, 1).find_first_of(" \t\r\n,:]}[{\"") == std::string_view::npos)
             ++length;
         std::string_view word = rest.substr(0, length);
-        auto node = std::make_shared<JsonNode>();
+        auto node = new_node();
         in_.advance(length);
         node->range = in_.range(start, in_.pos());
         if (word == "null") return node;
@@ -207,7 +208,7 @@ class JsonReader {
         Pos start = in_.pos();
         std::optional<std::string> text = read_string();
         if (!text) return nullptr;
-        auto node = std::make_shared<JsonNode>();
+        auto node = new_node();
         node->kind = JsonNode::Kind::String;
         node->text = std::move(*text);
         node->range = in_.range(start, in_.pos());
@@ -250,7 +251,7 @@ class JsonReader {
 
     JsonPtr read_array() {
         Pos start = in_.pos();
-        auto node = std::make_shared<JsonNode>();
+        auto node = new_node();
         node->kind = JsonNode::Kind::Array;
         node->open_range = here();
         in_.advance(1);
@@ -266,7 +267,7 @@ class JsonReader {
 
     JsonPtr read_object() {
         Pos start = in_.pos();
-        auto node = std::make_shared<JsonNode>();
+        auto node = new_node();
         node->kind = JsonNode::Kind::Object;
         node->open_range = here();
         in_.advance(1);
@@ -295,15 +296,23 @@ class JsonReader {
         return finish(std::move(node), start);
     }
 
+    std::shared_ptr<JsonNode> new_node() const {
+        auto node = std::make_shared<JsonNode>();
+        node->strings = strings_;
+        return node;
+    }
+
     Scanner in_;
     Diagnostics& diagnostics_;
+    JsonStrings strings_;
     uint32_t nesting_ = 0;
 };
 
 }  // namespace
 
-JsonPtr parse_json_node(std::string_view text, const std::string& filename, Diagnostics& diagnostics) {
-    return JsonReader(text, filename, diagnostics).read_all();
+JsonPtr parse_json_node(std::string_view text, const std::string& filename, Diagnostics& diagnostics,
+                        JsonStrings strings) {
+    return JsonReader(text, filename, diagnostics, strings).read_all();
 }
 
 Value json_value(const JsonNode& node) {

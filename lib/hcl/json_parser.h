@@ -14,6 +14,9 @@ namespace drover::hcl {
 struct JsonNode;
 using JsonPtr = std::shared_ptr<const JsonNode>;
 
+// Whether strings are templates or just text.
+enum class JsonStrings { Templates, Plain };
+
 struct JsonMember {
     std::string name;
     Range name_range;
@@ -26,6 +29,7 @@ struct JsonNode {
     bool boolean = false;
     Number number;
     std::string text;
+    JsonStrings strings = JsonStrings::Templates;  // how its string, or its members' names, are read
     std::vector<JsonPtr> elements;
     std::vector<JsonMember> members;  // in source order, names may repeat
     Range range;
@@ -36,12 +40,14 @@ struct JsonNode {
 };
 
 // One JSON value and nothing behind it; null after an error.
-JsonPtr parse_json_node(std::string_view text, const std::string& filename, Diagnostics& diagnostics);
+JsonPtr parse_json_node(std::string_view text, const std::string& filename, Diagnostics& diagnostics,
+                        JsonStrings strings = JsonStrings::Templates);
 
 // The value without any template evaluation.
 Value json_value(const JsonNode& node);
 
-BodyPtr parse_json_body(std::string_view text, const std::string& filename, Diagnostics& diagnostics);
+BodyPtr parse_json_body(std::string_view text, const std::string& filename, Diagnostics& diagnostics,
+                        JsonStrings strings);
 BodyPtr json_body(JsonPtr node);
 ExpressionPtr json_expression(JsonPtr node);
 

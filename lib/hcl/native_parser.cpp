@@ -9,11 +9,12 @@
 namespace drover::hcl {
 
 NativeParser::NativeParser(std::string_view text, const std::string& filename, Diagnostics& diagnostics,
-                           Pos start)
+                           Pos start, Dialect dialect)
     : scanner_(text, filename, start),
       diagnostics_(diagnostics),
       before_ahead_(start),
-      previous_end_(start) {}
+      previous_end_(start),
+      hcl1_(dialect == Dialect::Hcl1) {}
 
 const Token& NativeParser::peek() {
     if (!ahead_) {

@@ -15,10 +15,13 @@
 
 namespace drover::hcl {
 
+// Hcl1 is what agents' configurations are written in, see parse_hcl1() in parser.h.
+enum class Dialect { Hcl2, Hcl1 };
+
 class NativeParser {
  public:
-    NativeParser(std::string_view text, const std::string& filename, Diagnostics& diagnostics,
-                 Pos start = {});
+    NativeParser(std::string_view text, const std::string& filename, Diagnostics& diagnostics, Pos start = {},
+                 Dialect dialect = Dialect::Hcl2);
 
     std::shared_ptr<NativeBody> parse_file();
     ExpressionPtr parse_whole_expression();  // then nothing may follow
@@ -64,11 +67,18 @@ class NativeParser {
     bool report_bad_token(const Token& token);  // characters that are wrong everywhere
 
     // --- bodies (native_parser_body.cpp)
+    struct Name {
+        std::string text;
+        Range range;
+    };
     std::shared_ptr<NativeBody> parse_body(Tok end, const Range& opened_at);
     void parse_item(NativeBody& body);
-    bool parse_attribute(NativeBody& body, const Token& name, bool single_line);
+    std::optional<Name> parse_item_name();
+    bool parse_attribute(NativeBody& body, const Name& name, bool single_line);
     bool end_attribute(bool single_line);
-    bool parse_block(NativeBody& body, const Token& type);
+    bool parse_block(NativeBody& body, const Name& type);
+    bool parse_block_content(NativeBody& body, Block block);
+    bool end_block();
     bool parse_label(Block& block, const Token& token);
     std::shared_ptr<NativeBody> parse_single_line_body();
 
@@ -111,6 +121,7 @@ class NativeParser {
         const char* what);  // a quoted string without templates (labels)
     bool parse_pieces(TemplateForm form, std::string_view marker, std::vector<Piece>& pieces);
     bool parse_escape(std::string& text);
+    bool copy_interpolation(std::string& text);  // "${ ... }" as it stands (Hcl1)
     bool parse_sequence(std::vector<Piece>& pieces);
     bool parse_directive(Piece& piece);
     bool at_heredoc_end(std::string_view marker) const;
@@ -141,6 +152,7 @@ class NativeParser {
     uint32_t nesting_ = 0;
     int open_ = 0;  // brackets and braces of expressions that are open here
     bool gave_up_ = false;
+    bool hcl1_ = false;
 };
 
 }  // namespace drover::hcl

@@ -37,9 +37,9 @@ std::shared_ptr<NativeBody> NativeParser::parse_body(Tok end, const Range& opene
             body->end_range = range(token);
             return body;
         }
-        if (token.kind == Tok::Newline) {
+        if (token.kind == Tok::Newline || (hcl1_ && token.kind == Tok::Comma)) {
             read();
-        } else if (token.kind == Tok::Identifier) {
+        } else if (token.kind == Tok::Identifier || (hcl1_ && token.kind == Tok::Quote)) {
             parse_item(*body);
         } else {
             int open_before = open_;
@@ -55,38 +55,66 @@ std::shared_ptr<NativeBody> NativeParser::parse_body(Tok end, const Range& opene
     }
 }
 
+// A name; in Hcl1 it may be quoted, or several with dots.
+std::optional<NativeParser::Name> NativeParser::parse_item_name() {
+    Token first = read();
+    if (first.kind == Tok::Quote) {
+        std::optional<std::string> text = parse_plain_string("argument name");
+        if (!text) return std::nullopt;
+        return Name{std::move(*text), range(first.start, previous_end_)};
+    }
+    while (hcl1_ && peek().kind == Tok::Dot) {
+        read();
+        if (peek().kind != Tok::Identifier && peek().kind != Tok::Number) {
+            error("Invalid argument name", "A name is expected behind the dot.", range(peek()));
+            return std::nullopt;
+        }
+        read();
+    }
+    return Name{std::string(scanner_.text_between(first.start, previous_end_)),
+                range(first.start, previous_end_)};
+}
+
 void NativeParser::parse_item(NativeBody& body) {
     int open_before = open_;
-    Token name = read();
+    std::optional<Name> name = parse_item_name();
     bool ok = false;
-    switch (peek().kind) {
-        case Tok::Assign:
-            ok = parse_attribute(body, name, false);
-            break;
-        case Tok::Quote:
-        case Tok::OpenBrace:
-        case Tok::Identifier:
-            ok = parse_block(body, name);
-            break;
-        default:
-            if (report_bad_token(peek())) break;
-            error(kItemRequired,
-                  "An argument or block definition is required here. To set an argument, use the equals sign "
-                  "\"=\" to introduce "
-                  "the argument value.",
-                  range(name));
+    if (name) {
+        switch (peek().kind) {
+            case Tok::Assign:
+                ok = parse_attribute(body, *name, false);
+                break;
+            case Tok::Quote:
+            case Tok::OpenBrace:
+            case Tok::Identifier:
+                ok = parse_block(body, *name);
+                break;
+            default:
+                if (report_bad_token(peek())) break;
+                error(kItemRequired,
+                      "An argument or block definition is required here. To set an argument, use the equals "
+                      "sign \"=\" to "
+                      "introduce the argument value.",
+                      name->range);
+        }
     }
     if (!ok) recover_after_item(open_before);
 }
 
-bool NativeParser::parse_attribute(NativeBody& body, const Token& name, bool single_line) {
+bool NativeParser::parse_attribute(NativeBody& body, const Name& name, bool single_line) {
     read();  // =
+    if (hcl1_ && peek().kind == Tok::OpenBrace) {
+        Block block;
+        block.type = name.text;
+        block.type_range = block.def_range = name.range;
+        return parse_block_content(body, std::move(block));
+    }
     ExpressionPtr expression = parse_expression();
     if (!expression) return false;
     Attribute attribute;
-    attribute.name = std::string(name.text);
-    attribute.name_range = range(name);
-    attribute.range = range(name.start, previous_end_);
+    attribute.name = name.text;
+    attribute.name_range = name.range;
+    attribute.range = range(name.range.start, previous_end_);
     attribute.expression = std::move(expression);
     auto [same, is_new] = body.attribute_index.try_emplace(attribute.name, body.attributes.size());
     if (is_new) {
@@ -104,10 +132,13 @@ bool NativeParser::end_attribute(bool single_line) {
     Token end = peek();
     if (!single_line) {
         if (end.kind == Tok::End) return true;
-        if (end.kind == Tok::Newline) {
+        if (end.kind == Tok::Newline || (hcl1_ && end.kind == Tok::Comma)) {
             read();
             return true;
         }
+        bool next_follows =
+            end.kind == Tok::CloseBrace || end.kind == Tok::Identifier || end.kind == Tok::Quote;
+        if (hcl1_ && next_follows) return true;
         if (!report_bad_token(end)) {
             error("Missing newline after argument", "An argument definition must end with a newline.",
                   range(end));
@@ -153,12 +184,10 @@ bool NativeParser::parse_label(Block& block, const Token& token) {
     return true;
 }
 
-bool NativeParser::parse_block(NativeBody& body, const Token& type) {
-    Nested nested(*this);
-    if (!nested.ok) return false;
+bool NativeParser::parse_block(NativeBody& body, const Name& type) {
     Block block;
-    block.type = std::string(type.text);
-    block.type_range = range(type);
+    block.type = type.text;
+    block.type_range = type.range;
     while (peek().kind != Tok::OpenBrace) {
         Token token = peek();
         if (token.kind == Tok::Quote || token.kind == Tok::Identifier) {
@@ -183,10 +212,17 @@ bool NativeParser::parse_block(NativeBody& body, const Token& type) {
         }
         return false;
     }
-    block.def_range = range(type.start, previous_end_);
+    block.def_range = range(type.range.start, previous_end_);
+    return parse_block_content(body, std::move(block));
+}
+
+// { ... } of a block whose head was read.
+bool NativeParser::parse_block_content(NativeBody& body, Block block) {
+    Nested nested(*this);
+    if (!nested.ok) return false;
     Token open = read();
     Tok first = peek().kind;
-    bool many_lines = first == Tok::Newline || first == Tok::End || first == Tok::CloseBrace;
+    bool many_lines = hcl1_ || first == Tok::Newline || first == Tok::End || first == Tok::CloseBrace;
     int open_before = open_++;
     std::shared_ptr<NativeBody> content =
         many_lines ? parse_body(Tok::CloseBrace, range(open)) : parse_single_line_body();
@@ -194,9 +230,16 @@ bool NativeParser::parse_block(NativeBody& body, const Token& type) {
     open_ = open_before;
     block.body = std::move(content);
     body.blocks.push_back(std::move(block));
+    return end_block();
+}
+
+bool NativeParser::end_block() {
     Token end = peek();
     if (end.kind == Tok::Newline) read();
     if (end.kind == Tok::Newline || end.kind == Tok::End) return true;
+    bool next_follows = end.kind == Tok::Comma || end.kind == Tok::CloseBrace ||
+                        end.kind == Tok::Identifier || end.kind == Tok::Quote;
+    if (hcl1_ && next_follows) return true;
     if (!report_bad_token(end)) {
         error("Missing newline after block definition", "A block definition must end with a newline.",
               range(end));
@@ -216,7 +259,7 @@ std::shared_ptr<NativeBody> NativeParser::parse_single_line_body() {
     read();
     Tok next = peek().kind;
     if (next == Tok::Assign) {
-        if (!parse_attribute(*body, name, true)) return nullptr;
+        if (!parse_attribute(*body, {std::string(name.text), range(name)}, true)) return nullptr;
     } else if (next == Tok::Quote || next == Tok::OpenBrace || next == Tok::Identifier) {
         return fail(
             "Argument definition required",

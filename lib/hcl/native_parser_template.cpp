@@ -85,7 +85,12 @@ std::optional<std::string> NativeParser::parse_plain_string(const char* what) {
             previous_end_ = scanner_.pos();
             return text;
         }
-        if (scanner_.looking_at("$${") || scanner_.looking_at("%%{")) {
+        if (hcl1_ && scanner_.looking_at("${")) {
+            if (!copy_interpolation(text)) return std::nullopt;
+        } else if (hcl1_ && (c == '$' || c == '%')) {
+            text += c;
+            scanner_.advance(1);
+        } else if (scanner_.looking_at("$${") || scanner_.looking_at("%%{")) {
             text += scanner_.looking_at("$") ? "${" : "%{";
             scanner_.advance(3);
         } else if (scanner_.looking_at("${") || scanner_.looking_at("%{")) {
@@ -189,6 +194,29 @@ bool NativeParser::parse_escape(std::string& text) {
     return true;
 }
 
+bool NativeParser::copy_interpolation(std::string& text) {
+    std::string_view rest = scanner_.rest();
+    size_t depth = 0;
+    bool quoted = false;
+    for (size_t i = 1; i < rest.size() && rest[i] != '\n'; ++i) {
+        if (quoted && rest[i] == '\\')
+            ++i;
+        else if (rest[i] == '"')
+            quoted = !quoted;
+        else if (!quoted && rest[i] == '{')
+            ++depth;
+        else if (!quoted && rest[i] == '}' && --depth == 0) {
+            if (!is_valid_utf8(rest.substr(0, i + 1))) break;
+            text += rest.substr(0, i + 1);
+            scanner_.advance(i + 1);
+            return true;
+        }
+    }
+    error("Unterminated interpolation", "No closing brace was found on this line for this \"${\".",
+          range(scanner_.pos(), scanner_.pos()));
+    return false;
+}
+
 bool NativeParser::at_heredoc_end(std::string_view marker) const {
     std::string_view line = scanner_.rest();
     line = line.substr(0, std::min(line.find('\n'), line.size()));
@@ -232,7 +260,12 @@ bool NativeParser::parse_pieces(TemplateForm form, std::string_view marker, std:
         line_start = false;
         char c = scanner_.peek();
         if (form == TemplateForm::Quoted && c == '"') break;
-        if (scanner_.looking_at("$${") || scanner_.looking_at("%%{")) {
+        if (hcl1_ && scanner_.looking_at("${")) {
+            if (!copy_interpolation(text)) return false;
+        } else if (hcl1_ && (c == '$' || c == '%')) {
+            text += c;
+            scanner_.advance(1);
+        } else if (scanner_.looking_at("$${") || scanner_.looking_at("%%{")) {
             text += c;
             text += '{';
             scanner_.advance(3);

@@ -39,14 +39,34 @@ File parse_native(std::string_view text, const std::string& filename, Diagnostic
 File parse_json(std::string_view text, const std::string& filename, Diagnostics& diagnostics) {
     File file{empty_body(filename), std::string(text), filename};
     if (too_large(text, filename, diagnostics)) return file;
-    if (BodyPtr body = parse_json_body(file.source, filename, diagnostics)) file.body = std::move(body);
+    if (BodyPtr body = parse_json_body(file.source, filename, diagnostics, JsonStrings::Templates))
+        file.body = std::move(body);
+    return file;
+}
+
+namespace {
+
+bool looks_like_json(std::string_view text) {
+    size_t first = text.find_first_not_of(" \t\r\n");
+    return first != std::string_view::npos && text[first] == '{';
+}
+
+}  // namespace
+
+File parse_hcl1(std::string_view text, const std::string& filename, Diagnostics& diagnostics) {
+    File file{empty_body(filename), std::string(text), filename};
+    if (too_large(text, filename, diagnostics)) return file;
+    if (!looks_like_json(text)) {
+        file.body = NativeParser(file.source, filename, diagnostics, {}, Dialect::Hcl1).parse_file();
+    } else if (BodyPtr body = parse_json_body(file.source, filename, diagnostics, JsonStrings::Plain)) {
+        file.body = std::move(body);
+    }
     return file;
 }
 
 File parse(std::string_view text, const std::string& filename, Diagnostics& diagnostics) {
-    size_t first = text.find_first_not_of(" \t\r\n");
-    bool json = first != std::string_view::npos && text[first] == '{';
-    return json ? parse_json(text, filename, diagnostics) : parse_native(text, filename, diagnostics);
+    return looks_like_json(text) ? parse_json(text, filename, diagnostics)
+                                 : parse_native(text, filename, diagnostics);
 }
 
 ExpressionPtr parse_expression(std::string_view text, const std::string& filename, Diagnostics& diagnostics,

@@ -21,6 +21,10 @@ struct File {
 File parse_native(std::string_view text, const std::string& filename, Diagnostics& diagnostics);
 // The JSON variant: one object (or a list of objects).
 File parse_json(std::string_view text, const std::string& filename, Diagnostics& diagnostics);
+// The older dialect (or its JSON) that agents' configurations are written in. It differs from native syntax
+// so: names may be quoted or have dots, `name = { ... }` is a block, items of one line are separated by
+// commas or by nothing, and strings are just text: "${x}" stays as it is.
+File parse_hcl1(std::string_view text, const std::string& filename, Diagnostics& diagnostics);
 // JSON when the first byte that is no white space is `{`, else native.
 File parse(std::string_view text, const std::string& filename, Diagnostics& diagnostics);
 

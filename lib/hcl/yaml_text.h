@@ -11,8 +11,8 @@
 
 namespace drover::hcl {
 
-// Thrown by YamlText and YamlReader, caught in yaml_decode(): so recursive a parser reads better without a check
-// behind every call.
+// Thrown by YamlText and YamlReader, caught in yaml_decode(): so recursive a parser reads better without a
+// check behind every call.
 struct YamlError {
     std::string message;
 };
