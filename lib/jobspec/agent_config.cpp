@@ -115,6 +115,8 @@ hcl::Diagnostics in_nomads_words(const hcl::Diagnostics& diagnostics, std::strin
     });
     hcl::Diagnostics out;
     for (hcl::Diagnostic& diagnostic : sorted) {
+        // Without variables a value is unknown only where its error has been said already.
+        if (diagnostic.detail == "Unsuitable value: value must be known") continue;
         bool unexpected = diagnostic.summary == "Unsupported argument" ||
                           diagnostic.summary == "Unsupported block type" ||
                           diagnostic.summary == "Invalid label";

@@ -295,9 +295,7 @@ void BodyDecoder::list(const hcl::Value& value, const hcl::Expression& expressio
 }
 
 void BodyDecoder::attribute(const hcl::Attribute& attribute, const FieldDescriptor* field, Message& message) {
-    size_t errors_before = diagnostics_.error_count();
     auto value = attribute.expression->evaluate(context_, diagnostics_);
-    if (diagnostics_.error_count() != errors_before) return;  // the cause is said; not that the value is unknown too
     if (field->is_repeated())
         list(value, *attribute.expression, field, message);
     else
