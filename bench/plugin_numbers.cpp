@@ -33,13 +33,14 @@ Status measure(const std::string& binary) {
     char name[] = "/tmp/drover-numbers-XXXXXX";
     if (!::mkdtemp(name)) return Error::from_errno("mkdtemp");
     const std::string dir = name, cgroup = "drover-numbers-" + short_id(new_uuid());
-    for (const char* sub : {"/a/alloc", "/a/t/local", "/a/t/secrets", "/a/t/tmp"}) DROVER_CHECK(make_dirs(dir + sub, 0777));
+    for (const char* sub : {"/a/alloc", "/a/t/local", "/a/t/secrets", "/a/t/tmp"})
+        DROVER_CHECK(make_dirs(dir + sub, 0777));
     int64_t before = mono_now();
-    DROVER_TRY(auto plugin, sdk::testing::PluginProcess::launch({.binary = binary,
-                                                                 .env = {{"DROVER_TASK_STATE_DIR", dir + "/tasks"},
-                                                                         {"DROVER_CGROUP_PARENT", cgroup}},
-                                                                 .stderr_path = "",
-                                                                 .cookie = true}));
+    DROVER_TRY(auto plugin, sdk::testing::PluginProcess::launch(
+                                {.binary = binary,
+                                 .env = {{"DROVER_TASK_STATE_DIR", dir + "/tasks"}, {"DROVER_CGROUP_PARENT", cgroup}},
+                                 .stderr_path = "",
+                                 .cookie = true}));
     DROVER_TRY(auto info, plugin->info());
     fmt::print("{}: launch to first answer {:.1f} ms\n", info.name, static_cast<double>(mono_now() - before) / 1e6);
     Value::Map config;

@@ -76,7 +76,8 @@ Result<sdk::ProcessHost*> ProcessDriver::host() {
     std::string dir = state_dir();
     std::lock_guard lock(mutex_);
     if (!host_) {
-        DROVER_TRY(host_, sdk::ProcessHost::open({.state_dir = dir, .cgroup_parent = context().cgroup_parent, .shim_path = ""}));
+        DROVER_TRY(host_, sdk::ProcessHost::open(
+                              {.state_dir = dir, .cgroup_parent = context().cgroup_parent, .shim_path = ""}));
     }
     return host_.get();
 }
@@ -223,7 +224,8 @@ Result<sdk::TaskStats> ProcessDriver::task_stats(const std::string& task_id) {
     std::lock_guard lock(mutex_);
     // The first sample after a start or a restart has nothing to compare with: measured from the task's start.
     int64_t at = mono_now();
-    double elapsed = static_cast<double>(task->sampled_ns ? at - task->sampled_ns : unix_now() - task->process->started_ns());
+    double elapsed =
+        static_cast<double>(task->sampled_ns ? at - task->sampled_ns : unix_now() - task->process->started_ns());
     auto percent = [elapsed](uint64_t before, uint64_t after) {
         return elapsed > 0 && after >= before ? 100.0 * static_cast<double>(after - before) / elapsed : 0.0;
     };

@@ -96,9 +96,9 @@ Result<oci::Bundle> exec_bundle(const sdk::TaskConfig& task, const ExecTaskConfi
         return make_error(Code::InvalidArgument, "work_dir: must be an absolute path, found \"{}\"", bundle.work_dir);
 
     auto path = task.env.find("PATH");
-    DROVER_TRY(auto command, find_command(config.command, "/local", bundle.work_dir,
-                                          path == task.env.end() ? kDefaultPath : path->second,
-                                          view_of(bundle.mounts, host)));
+    DROVER_TRY(auto command,
+               find_command(config.command, "/local", bundle.work_dir,
+                            path == task.env.end() ? kDefaultPath : path->second, view_of(bundle.mounts, host)));
     bundle.args = {command};
     bundle.args.insert(bundle.args.end(), config.args.begin(), config.args.end());
     for (const auto& [key, value] : task.env) bundle.env.push_back(key + "=" + value);
@@ -120,7 +120,8 @@ cgroup::Limits exec_limits(const sdk::Resources& resources) {
     if (int64_t hard_mb = std::max(resources.memory_mb, resources.memory_max_mb); hard_mb > 0) {
         limits.memory_limit_bytes = hard_mb * kMb;
         limits.memory_swap_bytes = 0;
-        if (resources.memory_mb > 0 && resources.memory_mb < hard_mb) limits.memory_soft_bytes = resources.memory_mb * kMb;
+        if (resources.memory_mb > 0 && resources.memory_mb < hard_mb)
+            limits.memory_soft_bytes = resources.memory_mb * kMb;
     }
     return limits;
 }

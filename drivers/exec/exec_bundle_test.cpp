@@ -54,7 +54,13 @@ TEST(ExecBundle, FollowsTheJob) {
     t.mounts = {{"/vol", "/etc", true, "host-to-task", "", ""}};
     t.devices = {{"/dev/nothing", "/dev/null", "rw"}};
     t.network_isolation = sdk::NetworkIsolation{sdk::NetworkMode::Group, "/run/netns/x", {}, sdk::HostsConfig{"h", ""}};
-    auto bundle = make(t, {.command = "env", .args = {"x"}, .work_dir = "/local", .pid_mode = "host", .ipc_mode = "host", .cap_add = {}, .cap_drop = {"all"}});
+    auto bundle = make(t, {.command = "env",
+                           .args = {"x"},
+                           .work_dir = "/local",
+                           .pid_mode = "host",
+                           .ipc_mode = "host",
+                           .cap_add = {},
+                           .cap_drop = {"all"}});
     ASSERT_TRUE(bundle) << bundle.error().message();
     EXPECT_EQ(bundle->uid, 0u);
     EXPECT_TRUE(bundle->args[0] == "/usr/bin/env" || bundle->args[0] == "/bin/env") << bundle->args[0];

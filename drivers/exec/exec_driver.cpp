@@ -89,7 +89,8 @@ Result<std::string> ExecDriver::runtime() const {
 
 sdk::Fingerprint ExecDriver::fingerprint() {
     auto undetected = [](std::string why) {
-        return sdk::Fingerprint{.attributes = {}, .health = sdk::Health::Undetected, .description = std::move(why), .error = ""};
+        return sdk::Fingerprint{
+            .attributes = {}, .health = sdk::Health::Undetected, .description = std::move(why), .error = ""};
     };
     if (::geteuid() != 0) return undetected("requires root privileges");
     if (cgroup::mounted().version == cgroup::Version::None) return undetected("requires cgroups");
@@ -137,18 +138,24 @@ Result<sdk::ProcessSpec> ExecDriver::prepare(const sdk::TaskConfig& task) {
     spec.oom_cgroups = {bundle.cgroup};
 
     DROVER_CHECK(make_dirs(dir, 0700));
-    DROVER_CHECK(oci::make_root(bundle.root, host, {"/proc", "/dev", "/sys", "/run", "/alloc", "/local", "/secrets", "/tmp"}));
+    DROVER_CHECK(
+        oci::make_root(bundle.root, host, {"/proc", "/dev", "/sys", "/run", "/alloc", "/local", "/secrets", "/tmp"}));
     if (task.dns) {
         DROVER_CHECK(write_file(join_path(dir, "resolv.conf"), resolv_conf(*task.dns), 0644));
-        bundle.mounts.push_back({join_path(dir, "resolv.conf"), "/etc/resolv.conf", {"ro", "nosuid", "nodev", "rprivate"}});
+        bundle.mounts.push_back(
+            {join_path(dir, "resolv.conf"), "/etc/resolv.conf", {"ro", "nosuid", "nodev", "rprivate"}});
     }
     DROVER_CHECK(write_file(join_path(dir, "config.json"), oci::config_json(bundle)));
 
     // The runtime's own working directory: "/", where nothing can be in the way.
     spec.command = runtime_path;
     spec.pid_file = join_path(dir, "pid");
-    spec.args = {"--root",   join_path(dir, "state"), "--log", join_path(dir, "log"), "--log-format", "json", "run",
-                 "--detach", "--bundle", dir, "--pid-file", spec.pid_file};
+    spec.args = {"--root",       join_path(dir, "state"),
+                 "--log",        join_path(dir, "log"),
+                 "--log-format", "json",
+                 "run",          "--detach",
+                 "--bundle",     dir,
+                 "--pid-file",   spec.pid_file};
     if (plugin.no_pivot_root) spec.args.push_back("--no-pivot");
     spec.args.push_back(container_id(task.id));
     spec.env = {std::string("PATH=") + kDefaultPath};

@@ -22,9 +22,9 @@ struct MockTaskConfig {
     std::string stdout_string;  // written at the start, and again
     int32_t stdout_repeat = 0;  // ... this many times
     std::chrono::nanoseconds stdout_repeat_duration{1'000'000};
-    std::string driver_ip;      // a network override
-    std::string crash_at;       // the name of an RPC about this task at which the plugin kills itself
-    std::string hang_at;        // ... and at which it never answers
+    std::string driver_ip;  // a network override
+    std::string crash_at;   // the name of an RPC about this task at which the plugin kills itself
+    std::string hang_at;    // ... and at which it never answers
 };
 
 inline const sdk::Schema<MockTaskConfig>& mock_task_schema() {

@@ -52,7 +52,8 @@ Status MockDriver::set_config(std::string_view msgpack, const std::optional<sdk:
 sdk::Fingerprint MockDriver::fingerprint() {
     MockPluginConfig now = config();
     misbehave("Fingerprint", now.crash_at, now.hang_at);
-    if (!now.healthy) return {.attributes = {}, .health = sdk::Health::Unhealthy, .description = "unhealthy", .error = ""};
+    if (!now.healthy)
+        return {.attributes = {}, .health = sdk::Health::Unhealthy, .description = "unhealthy", .error = ""};
     return {.attributes = {{"driver.mock_driver", {true, ""}}},
             .health = sdk::Health::Healthy,
             .description = "Healthy",
@@ -96,7 +97,8 @@ Status MockDriver::recover_task(const sdk::TaskHandle& handle) {
     // Nothing of a mock task is kept outside of this process: without a stored handle there is nothing to find.
     if (handle.driver_state.empty()) return make_error(Code::NotFound, "task {} is not known", id);
     if (handle.version != kHandleVersion)
-        return make_error(Code::InvalidArgument, "handle version: expected {}, found {}", kHandleVersion, handle.version);
+        return make_error(Code::InvalidArgument, "handle version: expected {}, found {}", kHandleVersion,
+                          handle.version);
     DROVER_TRY(MockHandle state, mock_handle_schema().decode(handle.driver_state));
     DROVER_TRY(MockTaskConfig config, mock_task_schema().decode(state.config));
     misbehave("RecoverTask", config.crash_at, config.hang_at);

@@ -74,9 +74,9 @@ json linux_part(const Bundle& bundle) {
                 {"resources", {{"devices", std::move(rules)}}},
                 // Slaves: what the machine mounts later below a directory shows up, nothing goes the other way.
                 {"rootfsPropagation", "rslave"},
-                {"maskedPaths", {"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-                                 "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi",
-                                 "/sys/firmware"}},
+                {"maskedPaths",
+                 {"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+                  "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware"}},
                 {"readonlyPaths", {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}}};
     if (!bundle.cgroup.empty()) out["cgroupsPath"] = "/" + bundle.cgroup;
     return out;
@@ -106,8 +106,9 @@ std::string config_json(const Bundle& bundle) {
 }
 
 const std::vector<std::string>& default_host_paths() {
-    static const std::vector<std::string> paths = {"/bin",   "/etc",    "/lib", "/lib32",          "/lib64",
-                                                   "/libx32", "/sbin",  "/usr", "/run/resolvconf", "/run/systemd/resolve"};
+    static const std::vector<std::string> paths = {
+        "/bin",    "/etc",  "/lib", "/lib32",          "/lib64",
+        "/libx32", "/sbin", "/usr", "/run/resolvconf", "/run/systemd/resolve"};
     return paths;
 }
 
@@ -133,7 +134,8 @@ Status make_root(const std::string& root, const HostView& view, const std::vecto
     for (const auto& [path, target] : view.symlinks) {
         const std::string link = root + path;
         DROVER_CHECK(make_dirs(link.substr(0, link.rfind('/')), 0755));
-        if (::symlink(target.c_str(), link.c_str()) != 0 && errno != EEXIST) return Error::from_errno("symlink " + link);
+        if (::symlink(target.c_str(), link.c_str()) != 0 && errno != EEXIST)
+            return Error::from_errno("symlink " + link);
     }
     for (const std::string& path : mount_points) DROVER_CHECK(make_dirs(root + path, 0755));
     return {};

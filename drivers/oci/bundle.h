@@ -15,18 +15,18 @@
 namespace drover::drivers::oci {
 
 struct BindMount {
-    std::string source;       // on this machine
-    std::string destination;  // in the container
+    std::string source;                // on this machine
+    std::string destination;           // in the container
     std::vector<std::string> options;  // beside rbind: "ro", "nosuid", "rprivate", ...
     friend bool operator==(const BindMount&, const BindMount&) = default;
 };
 
 struct Device {
-    std::string path;    // in the container
-    char type = 'c';     // c, b, p
+    std::string path;  // in the container
+    char type = 'c';   // c, b, p
     int64_t major = 0;
     int64_t minor = 0;
-    uint32_t mode = 0;   // permission bits
+    uint32_t mode = 0;  // permission bits
     uid_t uid = 0;
     gid_t gid = 0;
     std::string access;  // of "rwm"
@@ -34,7 +34,7 @@ struct Device {
 };
 
 struct Bundle {
-    std::string root;                       // the root directory's path
+    std::string root;  // the root directory's path
     std::vector<std::string> args;
     std::vector<std::string> env;
     std::string work_dir = "/";
@@ -44,11 +44,11 @@ struct Bundle {
     std::vector<std::string> capabilities;  // "CAP_CHOWN", ...: all the task may have, also without being root
     bool private_pid = true;
     bool private_ipc = true;
-    std::string network_namespace;          // path; empty: the machine's
-    std::string hostname;                   // not empty: a uts namespace with it
+    std::string network_namespace;  // path; empty: the machine's
+    std::string hostname;           // not empty: a uts namespace with it
     std::vector<BindMount> mounts;
     std::vector<Device> devices;
-    std::string cgroup;                     // "drover/x/container"; empty: the runtime's default
+    std::string cgroup;  // "drover/x/container"; empty: the runtime's default
 };
 
 // The text of config.json.

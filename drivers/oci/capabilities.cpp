@@ -10,13 +10,20 @@ namespace drover::drivers::oci {
 namespace {
 
 const std::set<std::string>& known_capabilities() {
-    static const std::set<std::string> names = {
-        "audit_control", "audit_read", "audit_write", "block_suspend", "bpf", "checkpoint_restore", "chown",
-        "dac_override", "dac_read_search", "fowner", "fsetid", "ipc_lock", "ipc_owner", "kill", "lease",
-        "linux_immutable", "mac_admin", "mac_override", "mknod", "net_admin", "net_bind_service", "net_broadcast",
-        "net_raw", "perfmon", "setfcap", "setgid", "setpcap", "setuid", "sys_admin", "sys_boot", "sys_chroot",
-        "sys_module", "sys_nice", "sys_pacct", "sys_ptrace", "sys_rawio", "sys_resource", "sys_time",
-        "sys_tty_config", "syslog", "wake_alarm"};
+    static const std::set<std::string> names = {"audit_control",   "audit_read",   "audit_write",
+                                                "block_suspend",   "bpf",          "checkpoint_restore",
+                                                "chown",           "dac_override", "dac_read_search",
+                                                "fowner",          "fsetid",       "ipc_lock",
+                                                "ipc_owner",       "kill",         "lease",
+                                                "linux_immutable", "mac_admin",    "mac_override",
+                                                "mknod",           "net_admin",    "net_bind_service",
+                                                "net_broadcast",   "net_raw",      "perfmon",
+                                                "setfcap",         "setgid",       "setpcap",
+                                                "setuid",          "sys_admin",    "sys_boot",
+                                                "sys_chroot",      "sys_module",   "sys_nice",
+                                                "sys_pacct",       "sys_ptrace",   "sys_rawio",
+                                                "sys_resource",    "sys_time",     "sys_tty_config",
+                                                "syslog",          "wake_alarm"};
     return names;
 }
 
@@ -40,9 +47,9 @@ Result<std::set<std::string>> parse(const std::vector<std::string>& list, std::s
 }  // namespace
 
 const std::vector<std::string>& default_capabilities() {
-    static const std::vector<std::string> names = {
-        "audit_write", "chown", "dac_override", "fowner", "fsetid", "kill", "mknod", "net_bind_service",
-        "setfcap", "setgid", "setpcap", "setuid", "sys_chroot"};
+    static const std::vector<std::string> names = {"audit_write", "chown",  "dac_override",     "fowner",  "fsetid",
+                                                   "kill",        "mknod",  "net_bind_service", "setfcap", "setgid",
+                                                   "setpcap",     "setuid", "sys_chroot"};
     return names;
 }
 
@@ -56,8 +63,8 @@ Result<std::vector<std::string>> task_capabilities(const std::vector<std::string
     for (const std::string& name : added)
         if (!permitted.count(name)) refused.push_back(name);
     if (!refused.empty()) {
-        return make_error(Code::PermissionDenied,
-                          "cap_add: the agent's plugin config (allow_caps) does not allow {}", join(refused, ", "));
+        return make_error(Code::PermissionDenied, "cap_add: the agent's plugin config (allow_caps) does not allow {}",
+                          join(refused, ", "));
     }
     std::set<std::string> result(default_capabilities().begin(), default_capabilities().end());
     std::erase_if(result, [&](const std::string& name) { return !permitted.count(name) || dropped.count(name); });

@@ -22,8 +22,8 @@ struct RawExecTaskConfig {
     std::vector<std::string> args;
     std::string work_dir;
     std::optional<int32_t> oom_score_adj;
-    std::string cgroup_v2_override;                        // the task's group is made below this one
-    std::map<std::string, std::string> cgroup_v1_override; // controller -> group; the same one for all
+    std::string cgroup_v2_override;                         // the task's group is made below this one
+    std::map<std::string, std::string> cgroup_v1_override;  // controller -> group; the same one for all
 };
 
 inline const sdk::Schema<RawExecTaskConfig>& raw_exec_task_schema() {

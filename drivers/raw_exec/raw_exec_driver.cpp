@@ -18,9 +18,10 @@ Result<std::string> cgroup_path(const RawExecTaskConfig& config, const std::stri
         base.clear();
         for (const auto& [controller, path] : config.cgroup_v1_override) {
             if (!base.empty() && base != path) {
-                return make_error(Code::InvalidArgument,
-                                  "cgroup_v1_override: one group for all controllers is supported, found \"{}\" and \"{}\"",
-                                  base, path);
+                return make_error(
+                    Code::InvalidArgument,
+                    "cgroup_v1_override: one group for all controllers is supported, found \"{}\" and \"{}\"", base,
+                    path);
             }
             base = path;
         }
@@ -59,7 +60,8 @@ bool RawExecDriver::enabled() const {
 }
 
 sdk::Fingerprint RawExecDriver::fingerprint() {
-    if (!enabled()) return {.attributes = {}, .health = sdk::Health::Undetected, .description = "disabled", .error = ""};
+    if (!enabled())
+        return {.attributes = {}, .health = sdk::Health::Undetected, .description = "disabled", .error = ""};
     return {.attributes = {{"driver.raw_exec", {true, ""}}},
             .health = sdk::Health::Healthy,
             .description = "Healthy",

@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::chrono::seconds kFingerprintPeriod{30};
 constexpr std::chrono::seconds kStatsPeriodDefault{1};
+constexpr std::chrono::hours kStatsPeriodMax{1};
 
 }  // namespace
 
@@ -115,6 +116,7 @@ grpc::ServerWriteReactor<driverpb::TaskStatsResponse>* DriverService::TaskStats(
     using Stream = PeriodicStream<driverpb::TaskStatsResponse>;
     std::chrono::nanoseconds period(wire::duration_from_proto(request->collection_interval()));
     if (period <= std::chrono::nanoseconds::zero()) period = kStatsPeriodDefault;
+    period = std::min<std::chrono::nanoseconds>(period, kStatsPeriodMax);
     // The request does not outlive this call.
     auto sample = [this, task_id = request->task_id()]() -> Stream::Sample {
         auto stats = driver_.task_stats(task_id);
@@ -146,8 +148,8 @@ DriverService::Reactor* DriverService::ExecTask(Context* context, const driverpb
                                                 driverpb::ExecTaskResponse* response) {
     return run(context, [this, request, response]() -> Status {
         std::vector<std::string> command(request->command().begin(), request->command().end());
-        DROVER_TRY(ExecOutput output, driver_.exec_task(request->task_id(), command,
-                                                        wire::duration_from_proto(request->timeout())));
+        DROVER_TRY(ExecOutput output,
+                   driver_.exec_task(request->task_id(), command, wire::duration_from_proto(request->timeout())));
         wire::to_proto(output, response);
         return {};
     });

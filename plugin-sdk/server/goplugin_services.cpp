@@ -12,7 +12,8 @@ namespace drover::sdk {
 grpc::ServerUnaryReactor* BaseService::PluginInfo(grpc::CallbackServerContext* context,
                                                   const basepb::PluginInfoRequest*,
                                                   basepb::PluginInfoResponse* response) {
-    wire::to_proto(sdk::PluginInfo{PluginType::Driver, driver_.name(), driver_.version(), {wire::kApiVersion}}, response);
+    wire::to_proto(sdk::PluginInfo{PluginType::Driver, driver_.name(), driver_.version(), {wire::kApiVersion}},
+                   response);
     auto* reactor = context->DefaultReactor();
     reactor->Finish(grpc::Status::OK);
     return reactor;

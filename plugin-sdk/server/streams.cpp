@@ -100,7 +100,8 @@ grpc::ServerUnaryReactor* WaitRegistry::wait(const std::string& task_id, driverp
     }
     if (first) {
         pool_.post([this, task_id] {
-            Status asked = driver_.wait_task(task_id, [this, task_id](const ExitResult& exit) { finish(task_id, exit); });
+            Status asked =
+                driver_.wait_task(task_id, [this, task_id](const ExitResult& exit) { finish(task_id, exit); });
             if (!asked) finish(task_id, asked.error());
         });
     }

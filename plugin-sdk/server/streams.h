@@ -63,7 +63,8 @@ class PeriodicStream final : public grpc::ServerWriteReactor<Message> {
             std::lock_guard lock(mutex_);
             if (!cancelled_) {
                 pausing_ = true;
-                alarm_.Set(std::chrono::system_clock::now() + std::chrono::duration_cast<std::chrono::system_clock::duration>(period_),
+                alarm_.Set(std::chrono::system_clock::now() +
+                               std::chrono::duration_cast<std::chrono::system_clock::duration>(period_),
                            [this](bool) { resume(); });
                 return;
             }

@@ -33,8 +33,8 @@ void WorkerPool::run() {
     for (;;) {
         if (jobs_.empty()) {
             ++idle_;
-            bool woken = wake_.wait_for(lock, std::chrono::nanoseconds(idle_ns_),
-                                        [this] { return closing_ || !jobs_.empty(); });
+            bool woken =
+                wake_.wait_for(lock, std::chrono::nanoseconds(idle_ns_), [this] { return closing_ || !jobs_.empty(); });
             --idle_;
             if (jobs_.empty() && (closing_ || !woken)) break;
             if (jobs_.empty()) continue;

@@ -12,7 +12,8 @@ namespace drover::sdk {
 
 class WorkerPool {
  public:
-    explicit WorkerPool(size_t threads_max, int64_t idle_ns = 5'000'000'000) : threads_max_(threads_max), idle_ns_(idle_ns) {}
+    explicit WorkerPool(size_t threads_max, int64_t idle_ns = 5'000'000'000)
+        : threads_max_(threads_max), idle_ns_(idle_ns) {}
     ~WorkerPool();  // runs what is queued, waits for all
 
     // Any thread. A job must not throw.

@@ -184,13 +184,15 @@ Result<int> PluginProcess::shutdown(int64_t timeout_ns) {
 
 Result<PluginInfo> PluginProcess::info() {
     basepb::PluginInfoResponse response;
-    DROVER_CHECK(impl_->call(impl_->base.get(), &basepb::BasePlugin::Stub::PluginInfo, basepb::PluginInfoRequest(), &response));
+    DROVER_CHECK(
+        impl_->call(impl_->base.get(), &basepb::BasePlugin::Stub::PluginInfo, basepb::PluginInfoRequest(), &response));
     return wire::from_proto(response);
 }
 
 Result<std::optional<HclSpec>> PluginProcess::config_schema() {
     basepb::ConfigSchemaResponse response;
-    DROVER_CHECK(impl_->call(impl_->base.get(), &basepb::BasePlugin::Stub::ConfigSchema, basepb::ConfigSchemaRequest(), &response));
+    DROVER_CHECK(impl_->call(impl_->base.get(), &basepb::BasePlugin::Stub::ConfigSchema, basepb::ConfigSchemaRequest(),
+                             &response));
     if (!response.has_spec()) return std::optional<HclSpec>();
     DROVER_TRY(HclSpec spec, wire::from_proto(response.spec()));
     return std::optional<HclSpec>(std::move(spec));
@@ -207,13 +209,15 @@ Status PluginProcess::set_config(const std::string& msgpack, const std::optional
 
 Result<HclSpec> PluginProcess::task_config_schema() {
     driverpb::TaskConfigSchemaResponse response;
-    DROVER_CHECK(impl_->call(impl_->driver.get(), &driverpb::Driver::Stub::TaskConfigSchema, driverpb::TaskConfigSchemaRequest(), &response));
+    DROVER_CHECK(impl_->call(impl_->driver.get(), &driverpb::Driver::Stub::TaskConfigSchema,
+                             driverpb::TaskConfigSchemaRequest(), &response));
     return wire::from_proto(response.spec());
 }
 
 Result<Capabilities> PluginProcess::capabilities() {
     driverpb::CapabilitiesResponse response;
-    DROVER_CHECK(impl_->call(impl_->driver.get(), &driverpb::Driver::Stub::Capabilities, driverpb::CapabilitiesRequest(), &response));
+    DROVER_CHECK(impl_->call(impl_->driver.get(), &driverpb::Driver::Stub::Capabilities,
+                             driverpb::CapabilitiesRequest(), &response));
     return wire::from_proto(response.capabilities());
 }
 
@@ -276,12 +280,13 @@ Result<std::vector<ExitResult>> PluginProcess::wait_many(const std::vector<std::
         Call* call = calls.emplace_back(std::make_unique<Call>()).get();
         call->request.set_task_id(id);
         set_deadline(call->context, timeout_ns);
-        impl_->driver->async()->WaitTask(&call->context, &call->request, &call->response, [&, call](grpc::Status status) {
-            std::lock_guard lock(mutex);
-            call->status = std::move(status);
-            ++done;
-            changed.notify_all();
-        });
+        impl_->driver->async()->WaitTask(&call->context, &call->request, &call->response,
+                                         [&, call](grpc::Status status) {
+                                             std::lock_guard lock(mutex);
+                                             call->status = std::move(status);
+                                             ++done;
+                                             changed.notify_all();
+                                         });
     }
     // A call made after them and answered: all of them have reached the plugin.
     auto answered = info();
@@ -303,7 +308,8 @@ Status PluginProcess::stop_task(const std::string& task_id, int64_t timeout_ns, 
     *request.mutable_timeout() = wire::duration_to_proto(timeout_ns);
     request.set_signal(signal);
     driverpb::StopTaskResponse response;
-    return impl_->call(impl_->driver.get(), &driverpb::Driver::Stub::StopTask, request, &response, kCallNs + timeout_ns);
+    return impl_->call(impl_->driver.get(), &driverpb::Driver::Stub::StopTask, request, &response,
+                       kCallNs + timeout_ns);
 }
 
 Status PluginProcess::destroy_task(const std::string& task_id, bool force) {

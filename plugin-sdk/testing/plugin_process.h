@@ -18,8 +18,8 @@ namespace drover::sdk::testing {
 
 struct LaunchOptions {
     std::string binary;
-    StringMap env;             // added to a minimal environment with the cookie
-    std::string stderr_path;   // a file; empty: /dev/null
+    StringMap env;            // added to a minimal environment with the cookie
+    std::string stderr_path;  // a file; empty: /dev/null
     bool cookie = true;
 };
 
@@ -30,9 +30,9 @@ class PluginProcess {
     ~PluginProcess();  // SIGKILL when it still runs; removes its socket
 
     pid_t pid() const;
-    const std::string& handshake() const;  // the line as printed
-    void kill();                           // SIGKILL, and wait
-    Result<int> shutdown(int64_t timeout_ns);         // the orderly way; the exit status
+    const std::string& handshake() const;      // the line as printed
+    void kill();                               // SIGKILL, and wait
+    Result<int> shutdown(int64_t timeout_ns);  // the orderly way; the exit status
     static Result<int> run_to_end(const LaunchOptions& options, std::string* output);  // no handshake expected
 
     Result<PluginInfo> info();

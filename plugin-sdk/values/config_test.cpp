@@ -30,7 +30,8 @@ struct Config {
 };
 
 const Schema<Config>& schema() {
-    static const auto volume = Schema<Volume>().required("path", &Volume::path).optional("read_only", &Volume::read_only);
+    static const auto volume =
+        Schema<Volume>().required("path", &Volume::path).optional("read_only", &Volume::read_only);
     static const auto instance = Schema<Config>()
                                      .required("command", &Config::command)
                                      .optional("args", &Config::args)
@@ -46,8 +47,8 @@ const Schema<Config>& schema() {
 }
 
 TEST(ConfigSchema, MakesTheSpecThatHostsDecodeBy) {
-    HclSpec volume = HclSpec::object({{"path", HclSpec::attr("path", "string", true)},
-                                      {"read_only", HclSpec::attr("read_only", "bool")}});
+    HclSpec volume = HclSpec::object(
+        {{"path", HclSpec::attr("path", "string", true)}, {"read_only", HclSpec::attr("read_only", "bool")}});
     HclSpec expected = HclSpec::object({
         {"command", HclSpec::attr("command", "string", true)},
         {"args", HclSpec::attr("args", "list(string)")},
@@ -77,8 +78,16 @@ TEST(ConfigSchema, DecodesWhatAHostSends) {
         {"of a newer version", 1},
     }));
     ASSERT_TRUE(config) << config.error().message();
-    Config expected{.command = "/bin/sleep", .args = {"10"}, .grace = 90s, .labels = {{"a", "b"}}, .port = 8080,
-                    .weight = 0.1, .tty = true, .anything = {}, .root = Volume{"/x", false}, .volumes = {{"/y", true}}};
+    Config expected{.command = "/bin/sleep",
+                    .args = {"10"},
+                    .grace = 90s,
+                    .labels = {{"a", "b"}},
+                    .port = 8080,
+                    .weight = 0.1,
+                    .tty = true,
+                    .anything = {},
+                    .root = Volume{"/x", false},
+                    .volumes = {{"/y", true}}};
     EXPECT_EQ(*config, expected);
     // Absent and null leave the initialisers.
     config = schema().decode(msgpack_encode(Value::Map{{"command", "x"}, {"port", Value()}, {"tty", Value()}}));
@@ -87,8 +96,16 @@ TEST(ConfigSchema, DecodesWhatAHostSends) {
 }
 
 TEST(ConfigSchema, EncodesAndDecodesItself) {
-    Config config{.command = "c", .args = {"1", ""}, .grace = 1500ms, .labels = {{"k", ""}}, .port = 1, .weight = 0.3,
-                  .tty = false, .anything = Value::List{1, Value()}, .root = Volume{"/r", true}, .volumes = {{"/v", false}}};
+    Config config{.command = "c",
+                  .args = {"1", ""},
+                  .grace = 1500ms,
+                  .labels = {{"k", ""}},
+                  .port = 1,
+                  .weight = 0.3,
+                  .tty = false,
+                  .anything = Value::List{1, Value()},
+                  .root = Volume{"/r", true},
+                  .volumes = {{"/v", false}}};
     auto again = schema().decode(schema().encode(config));
     ASSERT_TRUE(again) << again.error().message();
     EXPECT_EQ(*again, config);
@@ -102,13 +119,17 @@ TEST(ConfigSchema, ErrorsNameThePlaceAndWhatWasFound) {
     for (const auto& [value, message] : std::vector<Case>{
              {Value::Map{}, "command: is required, but was not given"},
              {Value::Map{{"command", 1}}, "command: expected text, found a number (1)"},
-             {Value::Map{{"command", "c"}, {"args", Value::List{"a", true}}}, "args[1]: expected text, found a boolean (true)"},
+             {Value::Map{{"command", "c"}, {"args", Value::List{"a", true}}},
+              "args[1]: expected text, found a boolean (true)"},
              {Value::Map{{"command", "c"}, {"args", "a"}}, "args: expected a list, found text (\"a\")"},
              {Value::Map{{"command", "c"}, {"port", 70000}}, "port: expected a number from 0 to 65535, found 70000"},
              {Value::Map{{"command", "c"}, {"port", 1.5}}, "port: expected a whole number, found a number (1.5)"},
-             {Value::Map{{"command", "c"}, {"grace", "soon"}}, "grace: expected a duration such as \"10s\", found text (\"soon\")"},
-             {Value::Map{{"command", "c"}, {"volume", Value::List{Value::Map{}}}}, "volume[0].path: is required, but was not given"},
-             {Value::Map{{"command", "c"}, {"labels", Value::Map{{"k", 1}}}}, "labels.k: expected text, found a number (1)"},
+             {Value::Map{{"command", "c"}, {"grace", "soon"}},
+              "grace: expected a duration such as \"10s\", found text (\"soon\")"},
+             {Value::Map{{"command", "c"}, {"volume", Value::List{Value::Map{}}}},
+              "volume[0].path: is required, but was not given"},
+             {Value::Map{{"command", "c"}, {"labels", Value::Map{{"k", 1}}}},
+              "labels.k: expected text, found a number (1)"},
              {Value::List{}, "config: expected a map, found a list"},
          }) {
         auto config = schema().decode(msgpack_encode(value));

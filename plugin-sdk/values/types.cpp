@@ -25,7 +25,7 @@ std::string Attribute::text() const {
 }
 
 std::string_view Value::kind_name() const {
-    static constexpr std::string_view kNames[] = {"null",     "a boolean", "a number", "a number",
+    static constexpr std::string_view kNames[] = {"null", "a boolean", "a number", "a number",
                                                   "text", "a list",    "a map"};
     return kNames[data_.index()];
 }

@@ -83,8 +83,8 @@ void to_proto(const CreatedNetwork& in, driverpb::CreateNetworkResponse* out);
 CreatedNetwork from_proto(const driverpb::CreateNetworkResponse& in);
 
 google::protobuf::Duration duration_to_proto(int64_t ns);
-int64_t duration_from_proto(const google::protobuf::Duration& in);  // saturates
-google::protobuf::Timestamp timestamp_to_proto(int64_t unix_ns);    // 0 becomes Go's zero time
+int64_t duration_from_proto(const google::protobuf::Duration& in);    // saturates
+google::protobuf::Timestamp timestamp_to_proto(int64_t unix_ns);      // 0 becomes Go's zero time
 int64_t timestamp_from_proto(const google::protobuf::Timestamp& in);  // Go's zero time becomes 0
 
 // An Error as a plugin sends it: the retry bit as FAILED_PRECONDITION with a RecoverableError detail, codes that a

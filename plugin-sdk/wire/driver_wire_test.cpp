@@ -54,15 +54,22 @@ TEST(DriverWire, RoundTrips) {
     EXPECT_EQ((trip<driverpb::TaskHandle>(TaskHandle{})), TaskHandle{});
     StartedTask started{handle, DriverNetwork{{{"http", 80}}, "10.1.1.1", true}};
     EXPECT_EQ((trip<driverpb::StartTaskResponse>(started)), started);
-    Capabilities capabilities{true, true, FsIsolation::Image, {NetworkMode::Host, NetworkMode::Group}, true, false, true, true};
+    Capabilities capabilities{true, true, FsIsolation::Image, {NetworkMode::Host, NetworkMode::Group}, true, false,
+                              true, true};
     EXPECT_EQ((trip<driverpb::DriverCapabilities>(capabilities)), capabilities);
     EXPECT_EQ((trip<driverpb::DriverCapabilities>(Capabilities{})), Capabilities{});
-    Fingerprint fingerprint{{{"driver.x", {true, ""}}, {"driver.x.mem", {int64_t{4}, "GiB"}}, {"f", {1.5, ""}}, {"s", {std::string("t"), ""}}},
-                            Health::Healthy, "ok", "err"};
+    Fingerprint fingerprint{{{"driver.x", {true, ""}},
+                             {"driver.x.mem", {int64_t{4}, "GiB"}},
+                             {"f", {1.5, ""}},
+                             {"s", {std::string("t"), ""}}},
+                            Health::Healthy,
+                            "ok",
+                            "err"};
     EXPECT_EQ((trip<driverpb::FingerprintResponse>(fingerprint)), fingerprint);
     ExitResult exit{3, 9, true, "lost"};
     EXPECT_EQ((trip<driverpb::WaitTaskResponse>(exit)), exit);
-    TaskStatus status{"id", "name", TaskState::Exited, 1700000000123456789, 0, {1, 2, true, ""}, {{"pid", "1"}}, std::nullopt};
+    TaskStatus status{"id", "name",           TaskState::Exited, 1700000000123456789,
+                      0,    {1, 2, true, ""}, {{"pid", "1"}},    std::nullopt};
     EXPECT_EQ((trip<driverpb::InspectTaskResponse>(status)), status);
     TaskStats stats{"id", 1700000000000000001, {{1.0, 2.0, 3.0, 4, 5, 6.0}, {1, 2, 3, 4, 5, 6, 7}}, {{"12", {}}}};
     stats.by_pid["12"].cpu.percent = 0.0;
@@ -78,7 +85,9 @@ TEST(DriverWire, RoundTrips) {
 }
 
 TEST(DriverWire, AgentConfigIsChecked) {
-    AgentConfig config{14000, 14512, Topology{{0, 1}, 2, {10, 20, 20, 10}, {{0, 1, 2, CpuCore::Grade::Efficiency, true, 1, 2, 3}}, 9, 8}};
+    AgentConfig config{
+        14000, 14512,
+        Topology{{0, 1}, 2, {10, 20, 20, 10}, {{0, 1, 2, CpuCore::Grade::Efficiency, true, 1, 2, 3}}, 9, 8}};
     basepb::NomadConfig message;
     to_proto(config, &message);
     EXPECT_EQ(*from_proto(message), config);
@@ -129,7 +138,10 @@ TEST(DriverWire, SpecsRoundTripAndAreBounded) {
     array.nested = {literal, HclSpec{}};
     HclSpec set = HclSpec::block_list("s", HclSpec::object({}), 1, 2);
     set.kind = HclSpec::Kind::BlockSet;
-    HclSpec all = HclSpec::object({{"a", with_default}, {"m", map}, {"r", array}, {"s", set},
+    HclSpec all = HclSpec::object({{"a", with_default},
+                                   {"m", map},
+                                   {"r", array},
+                                   {"s", set},
                                    {"b", HclSpec::block("b", HclSpec::object({}), true)},
                                    {"l", HclSpec::block_list("l", HclSpec::attr("x", "number", true))},
                                    {"k", HclSpec::block_attrs("k", "list(string)", true)}});

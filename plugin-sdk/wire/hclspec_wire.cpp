@@ -94,8 +94,7 @@ Result<HclSpec> read(const hclspecpb::Spec& in, int depth) {
             out.kind = Kind::Literal;
             out.literal = in.literal().value();
             break;
-        case hclspecpb::Spec::BLOCK_NOT_SET:
-            break;
+        case hclspecpb::Spec::BLOCK_NOT_SET: break;
     }
     return out;
 }
@@ -110,8 +109,7 @@ Status append(const hclspecpb::Spec& in, int depth, HclSpec* out) {
 
 void to_proto(const HclSpec& in, hclspecpb::Spec* out) {
     switch (in.kind) {
-        case Kind::None:
-            break;
+        case Kind::None: break;
         case Kind::Object:
             out->mutable_object();
             for (const auto& [key, child] : in.attributes)

@@ -236,9 +236,7 @@ class Reader {
             case 0xdd: return sized_list<uint32_t>(depth);
             case 0xde: return sized_map<uint16_t>(depth);
             case 0xdf: return sized_map<uint32_t>(depth);
-            default:
-                --at_;
-                return fail("type 0x{:02x} is not supported (an ext type, or no msgpack at all)", tag);
+            default: --at_; return fail("type 0x{:02x} is not supported (an ext type, or no msgpack at all)", tag);
         }
     }
 

@@ -37,11 +37,33 @@ TEST(Msgpack, RoundTrips) {
     Value::List many(70000, Value(1));
     Value::Map wide;
     for (int i = 0; i < 20; ++i) wide.emplace(fmt::format("key {}", i), i);
-    for (const Value& value : std::vector<Value>{
-             Value(), false, 0, 127, 128, 255, 256, 65535, 65536, int64_t{1} << 40, -1, -32, -33, -128, -129, -32769,
-             std::numeric_limits<int64_t>::max(), std::numeric_limits<int64_t>::min(), 1.25, "",
-             std::string(31, 'x'), std::string(32, 'x'), std::string(300, 'x'), std::string(70000, 'x'), many, wide,
-             Value::List{1, "a", Value::Map{{"k", Value::List{}}}}}) {
+    for (const Value& value : std::vector<Value>{Value(),
+                                                 false,
+                                                 0,
+                                                 127,
+                                                 128,
+                                                 255,
+                                                 256,
+                                                 65535,
+                                                 65536,
+                                                 int64_t{1} << 40,
+                                                 -1,
+                                                 -32,
+                                                 -33,
+                                                 -128,
+                                                 -129,
+                                                 -32769,
+                                                 std::numeric_limits<int64_t>::max(),
+                                                 std::numeric_limits<int64_t>::min(),
+                                                 1.25,
+                                                 "",
+                                                 std::string(31, 'x'),
+                                                 std::string(32, 'x'),
+                                                 std::string(300, 'x'),
+                                                 std::string(70000, 'x'),
+                                                 many,
+                                                 wide,
+                                                 Value::List{1, "a", Value::Map{{"k", Value::List{}}}}}) {
         auto again = msgpack_decode(msgpack_encode(value));
         ASSERT_TRUE(again) << again.error().message();
         EXPECT_EQ(*again, value);
@@ -49,10 +71,10 @@ TEST(Msgpack, RoundTrips) {
 }
 
 TEST(Msgpack, ReadsFormsThatItDoesNotWrite) {
-    EXPECT_EQ(*msgpack_decode(unhex("c4026869")), Value("hi"));              // bin
-    EXPECT_EQ(*msgpack_decode(unhex("ca3f000000")), Value(0.5));             // float32
+    EXPECT_EQ(*msgpack_decode(unhex("c4026869")), Value("hi"));   // bin
+    EXPECT_EQ(*msgpack_decode(unhex("ca3f000000")), Value(0.5));  // float32
     EXPECT_EQ(*msgpack_decode(unhex("cfffffffffffffffff")), Value("18446744073709551615"));
-    EXPECT_EQ(*msgpack_decode(unhex("d1002a")), Value(42));                  // a wider form than needed
+    EXPECT_EQ(*msgpack_decode(unhex("d1002a")), Value(42));  // a wider form than needed
 }
 
 TEST(Msgpack, RefusesBadInputNamingTheByte) {

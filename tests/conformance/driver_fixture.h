@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the conformance tests share: a plugin process with a state directory, an allocation directory and a cgroup of its
-// own, and after each test the look for what was left: files, cgroups, mounts, processes.
+// What the conformance tests share: a plugin process with a state directory, an allocation directory and a cgroup of
+// its own, and after each test the look for what was left: files, cgroups, mounts, processes.
 #pragma once
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -28,8 +28,8 @@ using sdk::testing::PluginProcess;
 
 struct DriverCase {
     std::string name;
-    std::string binary;   // below the build folder
-    Value::Map config;    // of the plugin
+    std::string binary;  // below the build folder
+    Value::Map config;   // of the plugin
     bool isolated = false;
 };
 
@@ -51,9 +51,9 @@ inline bool alive(pid_t pid) {
     return state != 'Z' && state != 'X';
 }
 
-#define ASSERT_OK(expr)                                                     \
-    do {                                                                    \
-        auto assert_ok_ = (expr);                                           \
+#define ASSERT_OK(expr)                                                           \
+    do {                                                                          \
+        auto assert_ok_ = (expr);                                                 \
         ASSERT_TRUE(assert_ok_) << #expr << ": " << assert_ok_.error().message(); \
     } while (false)
 

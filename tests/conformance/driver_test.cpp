@@ -169,7 +169,8 @@ TEST_P(DriverTest, TasksOutliveTheirPlugin) {
 }
 
 TEST_P(DriverTest, ReportsAnEndThatNobodySaw) {
-    sdk::TaskConfig config = shell("echo up; while [ ! -e " + std::string(GetParam().isolated ? "/local" : "local") + "/go ]; do sleep 0.02; done; exit 5");
+    sdk::TaskConfig config = shell("echo up; while [ ! -e " + std::string(GetParam().isolated ? "/local" : "local") +
+                                   "/go ]; do sleep 0.02; done; exit 5");
     ASSERT_OK(plugin_->start_task(config));
     ASSERT_TRUE(says("up"));
     pid_t pid = task_pid(config.id);
@@ -180,7 +181,8 @@ TEST_P(DriverTest, ReportsAnEndThatNobodySaw) {
     sdk::TaskHandle bare;
     bare.config.id = config.id;
     ASSERT_OK(plugin_->recover_task(bare));
-    EXPECT_EQ(*plugin_->wait_task(config.id, 20 * kSecond), (sdk::ExitResult{.exit_code = 5, .signal = 0, .oom_killed = false, .error = ""}));
+    EXPECT_EQ(*plugin_->wait_task(config.id, 20 * kSecond),
+              (sdk::ExitResult{.exit_code = 5, .signal = 0, .oom_killed = false, .error = ""}));
 }
 
 TEST_P(DriverTest, DestroysByIdAlone) {
@@ -248,7 +250,8 @@ TEST_P(DriverTest, SamplesItsCgroup) {
 
 // Hundreds of blocked WaitTask calls must not cost a thread each.
 TEST_P(DriverTest, WaitingCostsNoThreads) {
-    sdk::TaskConfig config = shell("echo up; while [ ! -e " + std::string(GetParam().isolated ? "/local" : "local") + "/go ]; do sleep 0.02; done");
+    sdk::TaskConfig config = shell("echo up; while [ ! -e " + std::string(GetParam().isolated ? "/local" : "local") +
+                                   "/go ]; do sleep 0.02; done");
     ASSERT_OK(plugin_->start_task(config));
     ASSERT_TRUE(says("up"));
     size_t threads = 0;

@@ -9,8 +9,13 @@ namespace {
 class MockTest : public DriverTest {};
 
 TEST_P(MockTest, EndsAsScripted) {
-    sdk::TaskConfig config = task({{"run_for", "20ms"}, {"exit_code", 4}, {"exit_signal", 2}, {"oom_killed", true},
-                                   {"exit_err_msg", "said so"}, {"stdout_string", "x"}, {"stdout_repeat", 2}});
+    sdk::TaskConfig config = task({{"run_for", "20ms"},
+                                   {"exit_code", 4},
+                                   {"exit_signal", 2},
+                                   {"oom_killed", true},
+                                   {"exit_err_msg", "said so"},
+                                   {"stdout_string", "x"},
+                                   {"stdout_repeat", 2}});
     ASSERT_OK(plugin_->start_task(config));
     auto exit = plugin_->wait_task(config.id, 20 * kSecond);
     ASSERT_OK(exit);

@@ -26,16 +26,22 @@ TEST_P(RawExecTest, IsOffUnlessEnabled) {
 }
 
 TEST_P(RawExecTest, RunsInTheTasksDirectoryWithExactlyItsEnvironment) {
-    sdk::TaskConfig config = task({{"command", "/bin/sh"}, {"args", Value::List{"-c", "pwd; env | sort; id -un; ulimit -n >/dev/null; grep -E 'Sig(Blk|Ign)' /proc/self/status"}}});
+    sdk::TaskConfig config =
+        task({{"command", "/bin/sh"},
+              {"args",
+               Value::List{
+                   "-c", "pwd; env | sort; id -un; ulimit -n >/dev/null; grep -E 'Sig(Blk|Ign)' /proc/self/status"}}});
     config.user = "nobody";
     config.env = {{"A", "x y"}};
     ASSERT_OK(plugin_->start_task(config));
     EXPECT_EQ(plugin_->wait_task(config.id, 20 * kSecond)->exit_code, 0);
-    EXPECT_EQ(out(), "" + alloc_ + "/web\nA=x y\nPWD=" + alloc_ + "/web\nnobody\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+    EXPECT_EQ(out(), "" + alloc_ + "/web\nA=x y\nPWD=" + alloc_ +
+                         "/web\nnobody\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
 }
 
 TEST_P(RawExecTest, JoinsTheJobsCgroup) {
-    Value::Map config{{"command", "/bin/sh"}, {"args", Value::List{"-c", "cat /proc/self/cgroup; echo up; sleep 3600"}}};
+    Value::Map config{{"command", "/bin/sh"},
+                      {"args", Value::List{"-c", "cat /proc/self/cgroup; echo up; sleep 3600"}}};
     config["cgroup_v1_override"] = Value::Map{{"cpu", "/" + cgroup_ + "/custom"}, {"pids", "/" + cgroup_ + "/custom"}};
     config["cgroup_v2_override"] = cgroup_ + "/custom";
     sdk::TaskConfig in_group = task(config);
@@ -59,7 +65,9 @@ TEST_P(ExecTest, IsolatesTheTask) {
         "id -un; cat /proc/1/comm; pwd; cat /secrets/key; "
         "for d in / /usr /etc; do touch $d/x 2>/dev/null && echo wrote $d; done; "
         "for d in /local /tmp /alloc/data /secrets /dev/shm; do touch $d/x || echo cannot write $d; done; "
-        "[ -e /home ] && echo sees /home; [ -e " + dir_ + " ] && echo sees the machine; "
+        "[ -e /home ] && echo sees /home; [ -e " +
+        dir_ +
+        " ] && echo sees the machine; "
         "[ -e /dev/null ] && [ ! -e /dev/kmsg ] && echo devices; ls /proc | grep -c '^[0-9]'; "
         "grep -E 'CapEff|NoNewPrivs' /proc/self/status; echo $GREETING up; sleep 3600");
     ASSERT_OK(plugin_->start_task(config));
@@ -94,7 +102,9 @@ TEST_P(ExecTest, LimitsMemoryAndTellsAboutOom) {
 
 TEST_P(ExecTest, DropsCapabilitiesAndMountsWhatTheAgentSays) {
     sdk::TaskConfig config = task({{"command", "/bin/sh"},
-                                   {"args", Value::List{"-c", "grep CapEff /proc/self/status; cat /vol/file; touch /vol/x 2>/dev/null || echo read-only; cat /etc/resolv.conf"}},
+                                   {"args", Value::List{"-c",
+                                                        "grep CapEff /proc/self/status; cat /vol/file; touch /vol/x "
+                                                        "2>/dev/null || echo read-only; cat /etc/resolv.conf"}},
                                    {"cap_drop", Value::List{"all"}}});
     ASSERT_OK(make_dirs(alloc_ + "/vol", 0777));
     ASSERT_OK(write_file(alloc_ + "/vol/file", "volume\n", 0644));
@@ -122,8 +132,10 @@ TEST_P(ExecTest, TellsWhatTheRuntimeSays) {
 // The plugin dies between intent and answer: its successor finds the task by id, whichever call comes first.
 TEST_P(ExecTest, APluginThatDiesWhileStartingLosesNothing) {
     const std::string runtime = dir_ + "/slow-runc", gate = dir_ + "/gate";
-    ASSERT_OK(write_file(runtime, "#!/bin/sh\n[ \"$7\" = run ] && { touch " + gate + ".reached; while [ ! -e " + gate +
-                                      " ]; do sleep 0.02; done; }\nexec runc \"$@\"\n", 0700));
+    ASSERT_OK(write_file(runtime,
+                         "#!/bin/sh\n[ \"$7\" = run ] && { touch " + gate + ".reached; while [ ! -e " + gate +
+                             " ]; do sleep 0.02; done; }\nexec runc \"$@\"\n",
+                         0700));
     const Value::Map slow{{"runtime", runtime}};
     for (const bool destroy : {true, false}) {
         launch(slow);
@@ -151,7 +163,8 @@ TEST_P(ExecTest, APluginThatDiesWhileStartingLosesNothing) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Drivers, RawExecTest, ::testing::Values(kRawExec), [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Drivers, RawExecTest, ::testing::Values(kRawExec),
+                         [](const auto& info) { return info.param.name; });
 INSTANTIATE_TEST_SUITE_P(Drivers, ExecTest, ::testing::Values(kExec), [](const auto& info) { return info.param.name; });
 
 }  // namespace

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// serve(): the main() of a plugin. `int main(int argc, char** argv) { return drover::sdk::serve<MyDriver>(argc, argv); }`
+// serve(): the main() of a plugin:
+//   int main(int argc, char** argv) { return drover::sdk::serve<MyDriver>(argc, argv); }
 // Does the handshake, serves the protocol on a private unix socket and returns the exit status when the host asks the
 // process to end. Run by hand in a shell it says what it is and returns 1. Never touches tasks on its way out.
 #pragma once
