@@ -64,9 +64,9 @@ void log_grpc(gpr_log_func_args* args) {
     if (log::enabled(level)) log::write(level, "grpc", args->message, {{"file", args->file}, {"line", args->line}});
 }
 
-// Most of what the program has touched so far was for starting: static initialisers, descriptors, gRPC's set-up. Lets go
-// of the code and constants mapped by that; what is used again comes back from the page cache. An idle plugin is 3 MB
-// smaller for it.
+// Most of what the program has touched so far was for starting: static initialisers, descriptors, gRPC's set-up. Lets
+// go of the code and constants mapped by that; what is used again comes back from the page cache. An idle plugin is
+// 3 MB smaller for it.
 void release_startup_pages() {
     auto release = [](struct dl_phdr_info* info, size_t, void*) -> int {
         const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
