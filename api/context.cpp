@@ -45,7 +45,8 @@ bool read_query(const ExchangePtr& exchange, cluster::QueryOptions& query) {
     if (auto text = request.param_or("per_page", ""); !text.empty()) {
         auto count = parse_int(text);
         if (!count || *count < 0 || *count > INT32_MAX)
-            return bad(exchange, fmt::format("Failed to parse value of \"per_page\" (\"{}\") as a number", text));
+            return bad(exchange,
+                       fmt::format("Failed to parse value of \"per_page\" (\"{}\") as a number", text));
         query.set_per_page(static_cast<int32_t>(*count));
     }
     bool stale = false;
@@ -71,7 +72,9 @@ Headers meta_headers(const cluster::QueryMeta& meta) {
     return headers;
 }
 
-Headers meta_headers(const cluster::WriteMeta& meta) { return {{"X-Nomad-Index", std::to_string(meta.index())}}; }
+Headers meta_headers(const cluster::WriteMeta& meta) {
+    return {{"X-Nomad-Index", std::to_string(meta.index())}};
+}
 
 bool read_body(const ExchangePtr& exchange, google::protobuf::Message& message) {
     if (trim(exchange->request.body).empty()) return bad(exchange, "Request body is empty");

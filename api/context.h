@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What routes share: query parameters -> QueryOptions, asking the cluster and answering with its messages and headers,
-// bodies -> messages. For routes/*.cpp only (needs the generated headers).
+// What routes share: query parameters -> QueryOptions, asking the cluster and answering with its messages and
+// headers, bodies -> messages. For routes/*.cpp only (needs the generated headers).
 #pragma once
 #include <memory>
 #include <string>
@@ -16,8 +16,8 @@ namespace drover::api {
 
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
-// region, namespace, index, wait, stale, prefix, per_page, next_token, filter, reverse, token. On a bad value it answers
-// 400 and returns false.
+// region, namespace, index, wait, stale, prefix, per_page, next_token, filter, reverse, token. On a bad value
+// it answers 400 and returns false.
 bool read_query(const ExchangePtr& exchange, cluster::QueryOptions& query);
 bool read_write(const ExchangePtr& exchange, cluster::WriteOptions& write);
 

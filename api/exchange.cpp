@@ -19,12 +19,15 @@ Exchange::~Exchange() {
     services.changed.notify_all();
 }
 
-bool Exchange::take_answer() { return !answered_.exchange(true); }
+bool Exchange::take_answer() {
+    return !answered_.exchange(true);
+}
 
 void Exchange::reply(Response response) {
     if (!take_answer()) return;
     if (response.status >= 400) ++services.errors;
-    for (const auto& [name, value] : services.options.response_headers) response.headers.emplace_back(name, value);
+    for (const auto& [name, value] : services.options.response_headers)
+        response.headers.emplace_back(name, value);
     if (response.content_type == "application/json" && !response.body.empty()) {
         auto pretty = request.param("pretty");
         if (pretty && parse_bool(*pretty).value_or(true)) response.body = indent_json(response.body, 4);
@@ -53,13 +56,16 @@ void Exchange::fail(int status, std::string_view text) {
     reply(std::move(response));
 }
 
-void Exchange::fail(const Error& error) { fail(status_of(error), error.message()); }
+void Exchange::fail(const Error& error) {
+    fail(status_of(error), error.message());
+}
 
 std::shared_ptr<BodyStream> Exchange::stream(std::string content_type) {
     if (!take_answer()) return nullptr;
     Response head;
     head.content_type = std::move(content_type);
-    for (const auto& [name, value] : services.options.response_headers) head.headers.emplace_back(name, value);
+    for (const auto& [name, value] : services.options.response_headers)
+        head.headers.emplace_back(name, value);
     return sink_->begin_stream(std::move(head));
 }
 
@@ -74,12 +80,17 @@ void Exchange::run_stream(std::function<void()> job) {
 // Nomad's servers answer 500 to most refusals; clients tell the others apart by status.
 int status_of(const Error& error) {
     switch (error.code()) {
-        case Code::NotFound: return 404;
+        case Code::NotFound:
+            return 404;
         case Code::PermissionDenied:
-        case Code::Unauthenticated: return 403;
-        case Code::Unimplemented: return 501;
-        case Code::ResourceExhausted: return 429;
-        default: return 500;
+        case Code::Unauthenticated:
+            return 403;
+        case Code::Unimplemented:
+            return 501;
+        case Code::ResourceExhausted:
+            return 429;
+        default:
+            return 500;
     }
 }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/http_server.h"
 
-#include <sys/socket.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
@@ -35,7 +35,8 @@ Result<BindAddress> parse_bind(const std::string& text) {
     if (starts_with(text, "unix://")) {
         std::string path = text.substr(7);
         if (path.empty() || path.size() >= sizeof(sockaddr_un::sun_path))
-            return make_error(Code::InvalidArgument, "HTTP address \"{}\": a socket path of 1 to {} bytes is expected", text,
+            return make_error(Code::InvalidArgument,
+                              "HTTP address \"{}\": a socket path of 1 to {} bytes is expected", text,
                               sizeof(sockaddr_un::sun_path) - 1);
         return BindAddress{asio::local::stream_protocol::endpoint(path), path};
     }
@@ -46,7 +47,8 @@ Result<BindAddress> parse_bind(const std::string& text) {
     error_code error;
     auto ip = asio::ip::make_address(host, error);
     if (!port || *port > 65535 || error)
-        return make_error(Code::InvalidArgument, "HTTP address \"{}\": IP:port, [IPv6]:port or unix:///path is expected", text);
+        return make_error(Code::InvalidArgument,
+                          "HTTP address \"{}\": IP:port, [IPv6]:port or unix:///path is expected", text);
     return BindAddress{tcp::endpoint(ip, static_cast<uint16_t>(*port)), ""};
 }
 
@@ -59,7 +61,8 @@ void remove_stale_socket(const std::string& path) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     std::copy(path.begin(), path.end(), address.sun_path);
-    bool dead = ::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 && errno == ECONNREFUSED;
+    bool dead =
+        ::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 && errno == ECONNREFUSED;
     ::close(fd);
     if (dead) ::unlink(path.c_str());
 }
@@ -198,9 +201,11 @@ void HttpServer::Impl::on_socket(Socket socket) {
     if (too_many) {
         lock.unlock();
         static constexpr std::string_view kBusy =
-            "HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: 82\r\n\r\n"
+            "HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain\r\nConnection: "
+            "close\r\nContent-Length: 82\r\n\r\n"
             "Your IP is issuing too many concurrent connections, please rate limit your calls\n\n";
-        [[maybe_unused]] auto sent = ::send(socket.native_handle(), kBusy.data(), kBusy.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        [[maybe_unused]] auto sent =
+            ::send(socket.native_handle(), kBusy.data(), kBusy.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
         return;
     }
     ++count;
@@ -240,7 +245,8 @@ void HttpServer::Impl::stop() {
     for (auto& session : open) session->close();
     open.clear();
     if (!threads_.empty()) {
-        // Every call into the ports has been cancelled by its session; each must come back before they may go away.
+        // Every call into the ports has been cancelled by its session; each must come back before they may go
+        // away.
         std::unique_lock lock(services_.mutex);
         constexpr std::chrono::seconds kGrace{30};
         if (!services_.changed.wait_for(lock, kGrace, [this] { return services_.exchanges == 0; }))
@@ -266,9 +272,17 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(HttpOptions options) {
 }
 
 HttpServer::HttpServer(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
-HttpServer::~HttpServer() { stop(); }
-const std::vector<std::string>& HttpServer::addresses() const { return impl_->addresses_; }
-uint16_t HttpServer::port() const { return impl_->port_; }
-void HttpServer::stop() { impl_->stop(); }
+HttpServer::~HttpServer() {
+    stop();
+}
+const std::vector<std::string>& HttpServer::addresses() const {
+    return impl_->addresses_;
+}
+uint16_t HttpServer::port() const {
+    return impl_->port_;
+}
+void HttpServer::stop() {
+    impl_->stop();
+}
 
 }  // namespace drover::api

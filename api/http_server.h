@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// HttpServer: the /v1 API of one agent. Started by cli/agent_main.cpp with the ports to ask through. It owns its
-// threads; start() returns when every address is listening, stop() when every connection is closed and no callback
-// of the ports will reach it any more. It never keeps state of its own: everything shown is asked for.
+// HttpServer: the /v1 API of one agent. Started by cli/agent_main.cpp with the ports to ask through. It owns
+// its threads; start() returns when every address is listening, stop() when every connection is closed and no
+// callback of the ports will reach it any more. It never keeps state of its own: everything shown is asked
+// for.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -27,13 +28,14 @@ namespace drover::api {
 // What only the agent itself knows. Each may be empty; all are called from the server's threads and must be
 // thread-safe and quick.
 struct AgentHooks {
-    std::function<std::string()> config_json;                 // the "config" object of /v1/agent/self, as JSON text
+    std::function<std::string()> config_json;  // the "config" object of /v1/agent/self, as JSON text
     std::function<void(model::ServerMembers&)> members;       // this process's view of the servers
     std::function<void(model::AgentHealthResponse&)> health;  // absent parts are left out
     std::function<Status()> reload;                           // SIGHUP by HTTP
-    std::function<std::string()> metrics_json;                // a MetricsSummary; empty: figures of the HTTP server only
-    std::function<std::vector<std::string>()> servers;        // host:port of the servers that the client knows
-    std::function<std::map<std::string, std::map<std::string, std::string>>()> stats;  // more sections of agent-info
+    std::function<std::string()> metrics_json;  // a MetricsSummary; empty: figures of the HTTP server only
+    std::function<std::vector<std::string>()> servers;  // host:port of the servers that the client knows
+    std::function<std::map<std::string, std::map<std::string, std::string>>()>
+        stats;  // more sections of agent-info
 };
 
 struct HttpLimits {
@@ -46,10 +48,10 @@ struct HttpLimits {
 };
 
 struct HttpOptions {
-    std::vector<std::string> bind;           // "127.0.0.1:4646", "[::1]:0", "unix:///run/drover/api.sock" (mode 0600)
-    std::string region = "global";           // this agent's; requests for another one are refused
-    ports::ClusterPort* cluster = nullptr;   // must outlive the server
-    ports::NodePort* node = nullptr;         // null when no client runs in this process
+    std::vector<std::string> bind;  // "127.0.0.1:4646", "[::1]:0", "unix:///run/drover/api.sock" (mode 0600)
+    std::string region = "global";  // this agent's; requests for another one are refused
+    ports::ClusterPort* cluster = nullptr;  // must outlive the server
+    ports::NodePort* node = nullptr;        // null when no client runs in this process
     AgentHooks agent;
     std::map<std::string, std::string> response_headers;
     HttpLimits limits;
@@ -57,7 +59,8 @@ struct HttpOptions {
 
 class HttpServer {
  public:
-    // Unavailable or AlreadyExists with the address in the text when it cannot listen; nothing is left open then.
+    // Unavailable or AlreadyExists with the address in the text when it cannot listen; nothing is left open
+    // then.
     static Result<std::unique_ptr<HttpServer>> start(HttpOptions options);
     ~HttpServer();  // stops
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The server from outside: bytes on a socket in, bytes out. What a hostile or broken client can send must be answered
-// or cut off, and must never cost more than its limits.
+// The server from outside: bytes on a socket in, bytes out. What a hostile or broken client can send must be
+// answered or cut off, and must never cost more than its limits.
 #include "api/http_server.h"
 
 #include <arpa/inet.h>
@@ -63,13 +63,14 @@ class HttpServerTest : public ::testing::Test {
  protected:
     void SetUp() override {
         log::configure({.level = log::Level::Off});
-        cluster_.on<cluster::ListRequest, cluster::JobListResponse>("Job.List", [](const auto&) -> Result<cluster::JobListResponse> {
-            cluster::JobListResponse response;
-            response.mutable_meta()->set_index(42);
-            response.mutable_meta()->set_known_leader(true);
-            response.add_jobs()->set_id("web");
-            return response;
-        });
+        cluster_.on<cluster::ListRequest, cluster::JobListResponse>(
+            "Job.List", [](const auto&) -> Result<cluster::JobListResponse> {
+                cluster::JobListResponse response;
+                response.mutable_meta()->set_index(42);
+                response.mutable_meta()->set_known_leader(true);
+                response.add_jobs()->set_id("web");
+                return response;
+            });
     }
     void start(HttpLimits limits = {}, bool with_node = true) {
         HttpOptions options;
@@ -119,10 +120,14 @@ TEST_F(HttpServerTest, ErrorsArePlainTextWithTheRightCode) {
     EXPECT_HAS(get("/v1/jobs?stale=zz"), "HTTP/1.1 400 ");
     EXPECT_HAS(get("/v1/jobs?region=mars"), "No path to region");
     EXPECT_HAS(get("/v1/job/%zz"), "HTTP/1.1 400 ");
-    EXPECT_HAS(ask("PUT /v1/jobs HTTP/1.1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"), "Request body is empty");
-    EXPECT_HAS(ask("POST /v1/jobs HTTP/1.1\r\nConnection: close\r\nContent-Length: 9\r\n\r\n{\"Job\":7}"), "HTTP/1.1 400 ");
+    EXPECT_HAS(ask("PUT /v1/jobs HTTP/1.1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"),
+               "Request body is empty");
+    EXPECT_HAS(ask("POST /v1/jobs HTTP/1.1\r\nConnection: close\r\nContent-Length: 9\r\n\r\n{\"Job\":7}"),
+               "HTTP/1.1 400 ");
     cluster_.on<cluster::JobGetRequest, cluster::JobGetResponse>(
-        "Job.Get", [](const auto&) -> Result<cluster::JobGetResponse> { return make_error(Code::NotFound, "job not found"); });
+        "Job.Get", [](const auto&) -> Result<cluster::JobGetResponse> {
+            return make_error(Code::NotFound, "job not found");
+        });
     auto answer = get("/v1/job/a/b");
     EXPECT_HAS(answer, "HTTP/1.1 404 ");
     EXPECT_HAS(answer, "text/plain; charset=utf-8");
@@ -144,12 +149,16 @@ TEST_F(HttpServerTest, OversizeHeadsAndBodiesAreRefused) {
     HttpLimits limits;
     limits.body_bytes_max = 1000;
     start(limits);
-    EXPECT_HAS(ask("GET /v1/jobs HTTP/1.1\r\nX-Long: " + std::string(kHeaderBytesMax + 100, 'a') + "\r\n\r\n"), "HTTP/1.1 431 ");
+    EXPECT_HAS(
+        ask("GET /v1/jobs HTTP/1.1\r\nX-Long: " + std::string(kHeaderBytesMax + 100, 'a') + "\r\n\r\n"),
+        "HTTP/1.1 431 ");
     EXPECT_HAS(ask("PUT /v1/jobs HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n"), "HTTP/1.1 413 ");
-    EXPECT_HAS(ask("PUT /v1/jobs HTTP/1.1\r\nContent-Length: 1001\r\n\r\n" + std::string(1001, 'x')), "HTTP/1.1 413 ");
+    EXPECT_HAS(ask("PUT /v1/jobs HTTP/1.1\r\nContent-Length: 1001\r\n\r\n" + std::string(1001, 'x')),
+               "HTTP/1.1 413 ");
     std::string chunks;
     for (int i = 0; i < 20; ++i) chunks += "64\r\n" + std::string(100, 'y') + "\r\n";
-    EXPECT_HAS(ask("PUT /v1/jobs HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + "0\r\n\r\n"), "HTTP/1.1 413 ");
+    EXPECT_HAS(ask("PUT /v1/jobs HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + "0\r\n\r\n"),
+               "HTTP/1.1 413 ");
 }
 
 TEST_F(HttpServerTest, SlowClientsAreCutOff) {
@@ -178,18 +187,20 @@ TEST_F(HttpServerTest, KeepsAliveAndTakesPipelinedRequests) {
 TEST_F(HttpServerTest, ContinuesWhenAsked) {
     start();
     Wire wire(server_->port());
-    wire.send("PUT /v1/jobs HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n\r\n");
+    wire.send(
+        "PUT /v1/jobs HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n\r\n");
     EXPECT_HAS(wire.receive("\r\n\r\n"), "HTTP/1.1 100 Continue");
     wire.send("{}");
     EXPECT_HAS(wire.receive(), "Job must be specified");
 }
 
 TEST_F(HttpServerTest, CompressesWhenTheClientTakesIt) {
-    cluster_.on<cluster::ListRequest, cluster::JobListResponse>("Job.List", [](const auto&) -> Result<cluster::JobListResponse> {
-        cluster::JobListResponse response;
-        for (int i = 0; i < 100; ++i) response.add_jobs()->set_id("web");
-        return response;
-    });
+    cluster_.on<cluster::ListRequest, cluster::JobListResponse>(
+        "Job.List", [](const auto&) -> Result<cluster::JobListResponse> {
+            cluster::JobListResponse response;
+            for (int i = 0; i < 100; ++i) response.add_jobs()->set_id("web");
+            return response;
+        });
     start();
     auto small = get("/v1/jobs", "Accept-Encoding: gzip\r\n");
     EXPECT_HAS(small, "Content-Encoding: gzip\r\n");
@@ -198,10 +209,12 @@ TEST_F(HttpServerTest, CompressesWhenTheClientTakesIt) {
 
 TEST_F(HttpServerTest, QueryParametersReachTheCluster) {
     start();
-    get("/v1/jobs?index=7&wait=10h&prefix=w&namespace=*&per_page=3&next_token=t&filter=a&stale=&reverse=true", "X-Nomad-Token: s3\r\n");
+    get("/v1/jobs?index=7&wait=10h&prefix=w&namespace=*&per_page=3&next_token=t&filter=a&stale=&reverse=true",
+        "X-Nomad-Token: s3\r\n");
     auto asked = cluster_.last();
-    for (std::string_view part : {"min_index: 7", "max_wait_ns: 300000000000", "prefix: \"w\"", "namespace: \"*\"", "per_page: 3",
-                                  "next_token: \"t\"", "filter: \"a\"", "allow_stale: true", "reverse: true", "auth_token: \"s3\""})
+    for (std::string_view part :
+         {"min_index: 7", "max_wait_ns: 300000000000", "prefix: \"w\"", "namespace: \"*\"", "per_page: 3",
+          "next_token: \"t\"", "filter: \"a\"", "allow_stale: true", "reverse: true", "auth_token: \"s3\""})
         EXPECT_HAS(asked, part);
     get("/v1/jobs", "Authorization: Bearer s4\r\n");
     EXPECT_HAS(cluster_.last(), "auth_token: \"s4\"");
@@ -224,7 +237,8 @@ TEST_F(HttpServerTest, StopEndsBlockingQueriesAndStreams) {
     blocked.send("GET /v1/jobs?index=42 HTTP/1.1\r\n\r\n");
     ASSERT_TRUE(cluster_.wait_for_calls(1));
     Wire stream(server_->port());
-    stream.send(fmt::format("GET /v1/client/fs/logs/{}?task=server&type=stdout&follow=true HTTP/1.1\r\n\r\n", node_.alloc));
+    stream.send(fmt::format("GET /v1/client/fs/logs/{}?task=server&type=stdout&follow=true HTTP/1.1\r\n\r\n",
+                            node_.alloc));
     stream.receive("\r\n\r\n");
     auto since = mono_now();
     server_->stop();
@@ -249,7 +263,8 @@ TEST_F(HttpServerTest, ConnectionsPerClientAreLimited) {
     a.close();
     // The place is free again as soon as the server has noticed.
     std::string answer;
-    for (auto deadline = mono_now() + 10 * kSecond; mono_now() < deadline && answer.find("200 OK") == std::string::npos;)
+    for (auto deadline = mono_now() + 10 * kSecond;
+         mono_now() < deadline && answer.find("200 OK") == std::string::npos;)
         answer = get("/v1/regions");
     EXPECT_HAS(answer, "200 OK");
 }
@@ -267,16 +282,19 @@ TEST_F(HttpServerTest, LogsAreFramesOrPlainText) {
     EXPECT_HAS(get(path + "?task=nosuch&type=stdout"), "unknown task name \"nosuch\"");
     EXPECT_HAS(get(path + "?task=server&type=both"), "HTTP/1.1 400 ");
     EXPECT_HAS(get(path + "?type=stdout"), "must provide task name");
-    EXPECT_HAS(ask(fmt::format("GET {}?task=server&type=stdout&plain=true HTTP/1.0\r\n\r\n", path)), "\r\n\r\nhello world\n");
+    EXPECT_HAS(ask(fmt::format("GET {}?task=server&type=stdout&plain=true HTTP/1.0\r\n\r\n", path)),
+               "\r\n\r\nhello world\n");
 }
 
 TEST_F(HttpServerTest, AFollowerThatLeavesEndsItsStream) {
     start();
     Wire wire(server_->port());
-    wire.send(fmt::format("GET /v1/client/fs/logs/{}?task=server&type=stdout&follow=true HTTP/1.1\r\n\r\n", node_.alloc));
+    wire.send(fmt::format("GET /v1/client/fs/logs/{}?task=server&type=stdout&follow=true HTTP/1.1\r\n\r\n",
+                          node_.alloc));
     EXPECT_HAS(wire.receive("{}"), "200 OK");
     wire.close();
-    for (auto deadline = mono_now() + 10 * kSecond; mono_now() < deadline && !node_.stream_ended;) std::this_thread::yield();
+    for (auto deadline = mono_now() + 10 * kSecond; mono_now() < deadline && !node_.stream_ended;)
+        std::this_thread::yield();
     EXPECT_TRUE(node_.stream_ended);
 }
 
@@ -292,10 +310,13 @@ TEST_F(HttpServerTest, FilesAreSentWholeOrInPart) {
     auto whole = client->get("/v1/client/fs/cat/" + node_.alloc, {{"path", "x"}});
     ASSERT_TRUE(whole) << whole.error().message();
     EXPECT_EQ(whole->body, content);
-    auto part = client->get("/v1/client/fs/readat/" + node_.alloc, {{"path", "x"}, {"offset", "10"}, {"limit", "7"}});
+    auto part =
+        client->get("/v1/client/fs/readat/" + node_.alloc, {{"path", "x"}, {"offset", "10"}, {"limit", "7"}});
     EXPECT_EQ(part->body, content.substr(10, 7));
-    EXPECT_EQ(client->get("/v1/client/fs/readat/" + node_.alloc, {{"path", "x"}}).error().code(), Code::InvalidArgument);
-    EXPECT_EQ(client->get("/v1/client/fs/cat/" + node_.alloc).error().message(), "Unexpected response code: 400 (must provide a file name)");
+    EXPECT_EQ(client->get("/v1/client/fs/readat/" + node_.alloc, {{"path", "x"}}).error().code(),
+              Code::InvalidArgument);
+    EXPECT_EQ(client->get("/v1/client/fs/cat/" + node_.alloc).error().message(),
+              "Unexpected response code: 400 (must provide a file name)");
     ::unlink(name);
 }
 
@@ -305,17 +326,19 @@ TEST_F(HttpServerTest, RequestsForAnotherNodesAllocationArePassedOn) {
     FakeNode other;
     other.id = "20afdaaf-e901-6fb6-343b-4660623ba6f6";
     other.alloc = "none";
-    cluster_.on<cluster::AllocGetRequest, cluster::AllocGetResponse>("Alloc.Get", [&](const auto& request) -> Result<cluster::AllocGetResponse> {
-        cluster::AllocGetResponse response;
-        if (request.alloc_id() != node_.alloc) return make_error(Code::NotFound, "alloc not found");
-        response.mutable_alloc()->set_node_id(node_.id);
-        return response;
-    });
-    cluster_.on<cluster::NodeGetRequest, cluster::NodeGetResponse>("Node.Get", [&](const auto&) -> Result<cluster::NodeGetResponse> {
-        cluster::NodeGetResponse response;
-        response.mutable_node()->set_http_addr(server_->addresses()[0]);
-        return response;
-    });
+    cluster_.on<cluster::AllocGetRequest, cluster::AllocGetResponse>(
+        "Alloc.Get", [&](const auto& request) -> Result<cluster::AllocGetResponse> {
+            cluster::AllocGetResponse response;
+            if (request.alloc_id() != node_.alloc) return make_error(Code::NotFound, "alloc not found");
+            response.mutable_alloc()->set_node_id(node_.id);
+            return response;
+        });
+    cluster_.on<cluster::NodeGetRequest, cluster::NodeGetResponse>(
+        "Node.Get", [&](const auto&) -> Result<cluster::NodeGetResponse> {
+            cluster::NodeGetResponse response;
+            response.mutable_node()->set_http_addr(server_->addresses()[0]);
+            return response;
+        });
     HttpOptions options;
     options.bind = {"127.0.0.1:0"};
     options.cluster = &cluster_;
@@ -323,14 +346,18 @@ TEST_F(HttpServerTest, RequestsForAnotherNodesAllocationArePassedOn) {
     auto second = HttpServer::start(std::move(options));
     ASSERT_TRUE(second);
     auto client = Client::create({.address = "http://" + (*second)->addresses()[0]});
-    auto logs = client->get("/v1/client/fs/logs/" + node_.alloc, {{"task", "server"}, {"type", "stdout"}, {"plain", "true"}});
+    auto logs = client->get("/v1/client/fs/logs/" + node_.alloc,
+                            {{"task", "server"}, {"type", "stdout"}, {"plain", "true"}});
     ASSERT_TRUE(logs) << logs.error().message();
     EXPECT_EQ(logs->body, "from afar\n");
-    EXPECT_EQ(client->get("/v1/client/fs/logs/" + node_.alloc, {{"task", "zz"}, {"type", "stdout"}}).error().message(),
+    EXPECT_EQ(client->get("/v1/client/fs/logs/" + node_.alloc, {{"task", "zz"}, {"type", "stdout"}})
+                  .error()
+                  .message(),
               "Unexpected response code: 400 (unknown task name \"zz\")");
     auto unknown = client->get("/v1/client/allocation/bd34693a-edfb-1f28-d9c1-352f533970bb/stats");
     EXPECT_EQ(unknown.error().message(), "Unexpected response code: 404 (alloc not found)");
-    EXPECT_TRUE(client->put(fmt::format("/v1/client/allocation/{}/signal", node_.alloc), R"({"Signal":"SIGUSR1","Task":"server"})"));
+    EXPECT_TRUE(client->put(fmt::format("/v1/client/allocation/{}/signal", node_.alloc),
+                            R"({"Signal":"SIGUSR1","Task":"server"})"));
     EXPECT_EQ(node_.last_call, "signal server SIGUSR1");
 }
 
@@ -350,7 +377,9 @@ TEST_F(HttpServerTest, ListensOnAPrivateUnixSocket) {
     (*server)->stop();
     EXPECT_FALSE(path_exists(path));
     auto refused = client->get("/v1/jobs");
-    EXPECT_EQ(refused.error().message(), fmt::format("Get \"unix://{}/v1/jobs\": dial unix {}: connect: no such file or directory", path, path));
+    EXPECT_EQ(refused.error().message(),
+              fmt::format("Get \"unix://{}/v1/jobs\": dial unix {}: connect: no such file or directory", path,
+                          path));
 }
 
 TEST_F(HttpServerTest, ABusyPortIsNamed) {
@@ -384,9 +413,12 @@ TEST_F(HttpServerTest, MonitorSendsLogLines) {
 }
 
 TEST(Client, AddressesThatAreNone) {
-    auto text = [](std::string address) { return Client::create({.address = std::move(address)}).error().message(); };
+    auto text = [](std::string address) {
+        return Client::create({.address = std::move(address)}).error().message();
+    };
     EXPECT_EQ(text("127.0.0.1:4646"),
-              "invalid address '127.0.0.1:4646': parse \"127.0.0.1:4646\": first path segment in URL cannot contain colon");
+              "invalid address '127.0.0.1:4646': parse \"127.0.0.1:4646\": first path segment in URL cannot "
+              "contain colon");
     EXPECT_HAS(text("ftp://x"), "unsupported scheme");
     EXPECT_HAS(text("http://:80"), "host is missing");
     EXPECT_HAS(text("http://x:99999"), "invalid port");

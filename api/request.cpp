@@ -41,7 +41,8 @@ Result<bool> Request::flag(std::string_view name, bool fallback) const {
     if (!value) return fallback;
     if (value->empty()) return true;
     if (auto parsed = parse_bool(*value)) return *parsed;
-    return make_error(Code::InvalidArgument, "Failed to parse value of \"{}\" (\"{}\") as a bool", name, *value);
+    return make_error(Code::InvalidArgument, "Failed to parse value of \"{}\" (\"{}\") as a bool", name,
+                      *value);
 }
 
 std::string Request::header(std::string_view lower_name) const {
@@ -83,7 +84,8 @@ Status parse_target(std::string_view target, Request& request) {
     auto question = target.find('?');
     auto path = target.substr(0, question);
     if (path.size() > kPathBytesMax)
-        return make_error(Code::InvalidArgument, "path has {} bytes, at most {} are allowed", path.size(), kPathBytesMax);
+        return make_error(Code::InvalidArgument, "path has {} bytes, at most {} are allowed", path.size(),
+                          kPathBytesMax);
     request.segments.clear();
     for (auto& segment : split(path.substr(1), '/')) {
         auto plain = unescape(segment, false);
@@ -99,8 +101,10 @@ Status parse_target(std::string_view target, Request& request) {
             return make_error(Code::InvalidArgument, "more than {} query parameters", kQueryParamsMax);
         auto equals = pair.find('=');
         auto name = unescape(std::string_view(pair).substr(0, equals), true);
-        auto value = unescape(equals == std::string::npos ? "" : std::string_view(pair).substr(equals + 1), true);
-        if (!name || !value) return make_error(Code::InvalidArgument, "invalid URL escape in query parameter \"{}\"", pair);
+        auto value =
+            unescape(equals == std::string::npos ? "" : std::string_view(pair).substr(equals + 1), true);
+        if (!name || !value)
+            return make_error(Code::InvalidArgument, "invalid URL escape in query parameter \"{}\"", pair);
         request.query.emplace_back(std::move(*name), std::move(*value));
     }
     return {};
@@ -148,7 +152,8 @@ std::string indent_json(std::string_view compact, int spaces) {
             case ':':
                 out += ": ";
                 break;
-            default: out.push_back(c);
+            default:
+                out.push_back(c);
         }
     }
     return out;

@@ -55,7 +55,8 @@ TEST(Request, FlagsAreGosBooleans) {
 
 TEST(IndentJson, LaysOutAsMarshalIndent) {
     EXPECT_EQ(indent_json(R"({"a":[1,{"b":"x{,:\"}"}],"c":{},"d":[]})", 2),
-              "{\n  \"a\": [\n    1,\n    {\n      \"b\": \"x{,:\\\"}\"\n    }\n  ],\n  \"c\": {},\n  \"d\": []\n}");
+              "{\n  \"a\": [\n    1,\n    {\n      \"b\": \"x{,:\\\"}\"\n    }\n  ],\n  \"c\": {},\n  \"d\": "
+              "[]\n}");
 }
 
 TEST(Gzip, RoundTrips) {

@@ -16,8 +16,8 @@ struct Pattern {
 const std::vector<Pattern>& patterns() {
     static const auto* table = [] {
         auto* list = new std::vector<Pattern>;
-        for (auto family : {job_routes(), node_routes(), alloc_routes(), eval_routes(), client_routes(), agent_routes(),
-                            cluster_routes()})
+        for (auto family : {job_routes(), node_routes(), alloc_routes(), eval_routes(), client_routes(),
+                            agent_routes(), cluster_routes()})
             for (const auto& route : family) list->push_back({&route, split(route.pattern.substr(1), '/')});
         return list;
     }();
@@ -25,7 +25,8 @@ const std::vector<Pattern>& patterns() {
 }
 
 // What the wildcards match, decoded; false when the path does not fit.
-bool fits(const std::vector<std::string>& parts, const std::vector<std::string>& segments, std::vector<std::string>& args) {
+bool fits(const std::vector<std::string>& parts, const std::vector<std::string>& segments,
+          std::vector<std::string>& args) {
     args.clear();
     size_t many = static_cast<size_t>(std::find(parts.begin(), parts.end(), "**") - parts.begin());
     bool has_many = many < parts.size();
@@ -83,7 +84,8 @@ void dispatch(const ExchangePtr& exchange) {
         return exchange->fail(404, "");
     auto match = find_route(request.method, request.segments);
     if (!match.route && match.path_known && request.method == "OPTIONS") return cors_preflight(exchange);
-    if (!match.route) return match.path_known ? exchange->fail(405, "Invalid method") : exchange->fail(404, "");
+    if (!match.route)
+        return match.path_known ? exchange->fail(405, "Invalid method") : exchange->fail(404, "");
     auto region = request.param_or("region", "");
     if (!region.empty() && region != exchange->services.options.region)
         return exchange->fail(500, "No path to region");

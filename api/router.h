@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of routes and the search in it. A pattern is a path in which `*` stands for one segment and `**` for one
-// or more (job ids contain slashes); there is at most one `**`. The first pattern that fits the path decides; a method
-// it has no row for is 405. Every family of endpoints lists its rows in routes/<family>.cpp.
+// The table of routes and the search in it. A pattern is a path in which `*` stands for one segment and `**`
+// for one or more (job ids contain slashes); there is at most one `**`. The first pattern that fits the path
+// decides; a method it has no row for is 405. Every family of endpoints lists its rows in
+// routes/<family>.cpp.
 #pragma once
 #include <span>
 #include <string_view>
@@ -27,7 +28,7 @@ std::span<const Route> agent_routes();
 std::span<const Route> cluster_routes();
 
 struct RouteMatch {
-    const Route* route = nullptr;     // null: no path fits, or none with this method
+    const Route* route = nullptr;  // null: no path fits, or none with this method
     bool path_known = false;
     std::vector<std::string> args;
 };

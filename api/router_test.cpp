@@ -19,7 +19,8 @@ std::string route(std::string_view method, std::string_view target) {
 
 TEST(Router, JobIdsMayContainSlashes) {
     EXPECT_EQ(route("GET", "/v1/job/web"), "/v1/job/**|web");
-    EXPECT_EQ(route("GET", "/v1/job/cron/periodic-17/allocations"), "/v1/job/**/allocations|cron/periodic-17");
+    EXPECT_EQ(route("GET", "/v1/job/cron/periodic-17/allocations"),
+              "/v1/job/**/allocations|cron/periodic-17");
     EXPECT_EQ(route("GET", "/v1/job/cron%2Fperiodic-17/summary"), "/v1/job/**/summary|cron/periodic-17");
     EXPECT_EQ(route("DELETE", "/v1/job/a/b/c"), "/v1/job/**|a/b/c");
     EXPECT_EQ(route("GET", "/v1/job/allocations"), "/v1/job/**|allocations");

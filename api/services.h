@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every route may use: the options (ports and hooks), the two pools, and the counters of this server. One per
-// HttpServer, outlives all exchanges.
+// What every route may use: the options (ports and hooks), the two pools, and the counters of this server.
+// One per HttpServer, outlives all exchanges.
 #pragma once
 #include <atomic>
 #include <condition_variable>

@@ -43,7 +43,8 @@ class Session final : public SessionHandle, public std::enable_shared_from_this<
     }
     void post(std::function<void()> job) { asio::post(socket_.get_executor(), std::move(job)); }
 
-    // ---- answers, called by the sink of the current exchange -----------------------------------------------------
+    // ---- answers, called by the sink of the current exchange
+    // -----------------------------------------------------
     void send(Response response);
     Status write_piece(std::string bytes);
     void begin_stream(Response head);
@@ -83,7 +84,8 @@ class Session final : public SessionHandle, public std::enable_shared_from_this<
     };
     std::deque<Write> writes_;
     bool writing_ = false;
-    std::string log_line_;
+    std::string log_method_;
+    std::string log_path_;
     int64_t started_ns_ = 0;
 };
 
@@ -93,10 +95,14 @@ class Sink final : public ExchangeSink, public BodyStream, public std::enable_sh
     explicit Sink(std::shared_ptr<Session> session) : session_(std::move(session)) {}
 
     void send(Response response) override {
-        session_->post([session = session_, response = std::move(response)]() mutable { session->send(std::move(response)); });
+        session_->post([session = session_, response = std::move(response)]() mutable {
+            session->send(std::move(response));
+        });
     }
     std::shared_ptr<BodyStream> begin_stream(Response head) override {
-        session_->post([session = session_, head = std::move(head)]() mutable { session->begin_stream(std::move(head)); });
+        session_->post([session = session_, head = std::move(head)]() mutable {
+            session->begin_stream(std::move(head));
+        });
         return shared_from_this();
     }
     void post(std::function<void()> job) override { session_->post(std::move(job)); }
@@ -130,8 +136,8 @@ void Session::end() {
     if (auto done = std::move(on_end_)) done();
 }
 
-// Waits for the first byte with the idle limit, then reads the head with the header limit: a client that trickles a
-// head byte by byte is cut off, one that keeps its connection between requests is not.
+// Waits for the first byte with the idle limit, then reads the head with the header limit: a client that
+// trickles a head byte by byte is cut off, one that keeps its connection between requests is not.
 void Session::read_request() {
     if (closed_) return;
     ++request_count_;
@@ -148,15 +154,17 @@ void Session::read_request() {
 
 void Session::read_header() {
     arm(services_.options.limits.header_timeout_ms);
-    http::async_read_header(socket_, buffer_, *parser_, [self = shared_from_this()](error_code error, size_t) {
-        if (!error) return self->read_body();
-        if (error == http::error::header_limit || error == http::error::buffer_overflow)
-            return self->refuse(431, "Request Header Fields Too Large");
-        if (error == http::error::body_limit) return self->refuse(413, "http: request body too large");
-        bool peer_gone = error == http::error::end_of_stream || error.category() != make_error_code(http::error::bad_method).category();
-        if (peer_gone) return self->end();
-        self->refuse(400, fmt::format("malformed HTTP request: {}", error.message()));
-    });
+    http::async_read_header(
+        socket_, buffer_, *parser_, [self = shared_from_this()](error_code error, size_t) {
+            if (!error) return self->read_body();
+            if (error == http::error::header_limit || error == http::error::buffer_overflow)
+                return self->refuse(431, "Request Header Fields Too Large");
+            if (error == http::error::body_limit) return self->refuse(413, "http: request body too large");
+            bool peer_gone = error == http::error::end_of_stream ||
+                             error.category() != make_error_code(http::error::bad_method).category();
+            if (peer_gone) return self->end();
+            self->refuse(400, fmt::format("malformed HTTP request: {}", error.message()));
+        });
 }
 
 void Session::read_body() {
@@ -164,14 +172,17 @@ void Session::read_body() {
     arm(services_.options.limits.body_timeout_ms);
     auto& message = parser_->get();
     auto length = parser_->content_length();
-    if (length && *length > services_.options.limits.body_bytes_max) return refuse(413, "http: request body too large");
+    if (length && *length > services_.options.limits.body_bytes_max)
+        return refuse(413, "http: request body too large");
     auto read = [self = shared_from_this()](error_code error) {
         if (error || self->closed_) return self->end();
         http::async_read(self->socket_, self->buffer_, *self->parser_, [self](error_code read_error, size_t) {
             if (!read_error) return self->on_request();
-            if (read_error == http::error::body_limit) return self->refuse(413, "http: request body too large");
+            if (read_error == http::error::body_limit)
+                return self->refuse(413, "http: request body too large");
             bool malformed = read_error.category() == make_error_code(http::error::bad_method).category();
-            if (malformed && read_error != http::error::end_of_stream && read_error != http::error::partial_message)
+            if (malformed && read_error != http::error::end_of_stream &&
+                read_error != http::error::partial_message)
                 return self->refuse(400, fmt::format("malformed HTTP request: {}", read_error.message()));
             self->end();
         });
@@ -193,7 +204,8 @@ void Session::on_request() {
     request.method = std::string(message.method_string());
     head_only_ = request.method == "HEAD";
     request.target = std::string(message.target());
-    log_line_ = fmt::format("{} {}", request.method, request.target);
+    log_method_ = request.method;
+    log_path_ = request.target;
     if (request.method == "POST") request.method = "PUT";
     request.remote = remote_;
     for (const auto& field : message) {
@@ -205,7 +217,8 @@ void Session::on_request() {
     accepts_gzip_ = request.header("accept-encoding").find("gzip") != std::string::npos;
     request.body = std::move(message.body());
     auto target = parse_target(request.target, request);
-    auto exchange = std::make_shared<Exchange>(std::move(request), services_, std::make_shared<Sink>(shared_from_this()));
+    auto exchange =
+        std::make_shared<Exchange>(std::move(request), services_, std::make_shared<Sink>(shared_from_this()));
     cancel_ = exchange->cancel;
     if (!target) return exchange->fail(400, target.error().message());
     watch_for_close();
@@ -217,7 +230,7 @@ void Session::refuse(int status, std::string_view text) {
     if (closed_) return;
     keep_alive_ = false;
     http10_ = true;
-    log_line_.clear();
+    log_path_.clear();
     Response response;
     response.status = status;
     response.content_type = "text/plain; charset=utf-8";
@@ -228,16 +241,16 @@ void Session::refuse(int status, std::string_view text) {
 
 // While a blocking query waits: notice that the client went away, so that the cluster is not asked in vain.
 void Session::watch_for_close() {
-    socket_.async_wait(asio::socket_base::wait_read,
-                       [weak = weak_from_this(), request = request_count_](error_code error) {
-                           auto self = weak.lock();
-                           if (!self || self->closed_ || error || self->request_count_ != request || !self->cancel_) return;
-                           char byte;
-                           auto got = ::recv(self->socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-                           if (got > 0) return;  // the next request, pipelined
-                           if (got < 0 && (errno == EAGAIN || errno == EINTR)) return self->watch_for_close();
-                           self->end();
-                       });
+    socket_.async_wait(
+        asio::socket_base::wait_read, [weak = weak_from_this(), request = request_count_](error_code error) {
+            auto self = weak.lock();
+            if (!self || self->closed_ || error || self->request_count_ != request || !self->cancel_) return;
+            char byte;
+            auto got = ::recv(self->socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+            if (got > 0) return;  // the next request, pipelined
+            if (got < 0 && (errno == EAGAIN || errno == EINTR)) return self->watch_for_close();
+            self->end();
+        });
 }
 
 void Session::write_head(const Response& response, std::string& out, bool chunked) const {
@@ -245,7 +258,8 @@ void Session::write_head(const Response& response, std::string& out, bool chunke
     out = fmt::format("HTTP/1.1 {} {}\r\n", response.status, std::string_view(reason.data(), reason.size()));
     if (!response.content_type.empty()) out += fmt::format("Content-Type: {}\r\n", response.content_type);
     for (const auto& [name, value] : response.headers) {
-        bool clean = name.find_first_of("\r\n: ") == std::string::npos && value.find_first_of("\r\n") == std::string::npos;
+        bool clean = name.find_first_of("\r\n: ") == std::string::npos &&
+                     value.find_first_of("\r\n") == std::string::npos;
         if (clean) out += fmt::format("{}: {}\r\n", name, value);
     }
     if (chunked)
@@ -270,9 +284,12 @@ void Session::send(Response response) {
     std::string out;
     write_head(response, out, false);
     if (!head_only_) out += response.body;
-    if (!log_line_.empty() && log::enabled(log::Level::Debug))
-        log::debug("http", "request complete", {{"request", log_line_}, {"status", response.status},
-                                                {"duration", format_duration(mono_now() - started_ns_)}});
+    if (!log_path_.empty() && log::enabled(log::Level::Debug))
+        log::debug("http", "request complete",
+                   {{"method", log_method_},
+                    {"path", log_path_},
+                    {"status", response.status},
+                    {"duration", format_duration(mono_now() - started_ns_)}});
     write_now(std::move(out), [self = shared_from_this()](error_code error) {
         if (error) return self->end();
         self->after_answer();
@@ -300,7 +317,8 @@ void Session::after_answer() {
     (*drain)();
 }
 
-// ---- streams: pieces are written in order; each caller waits for its own ------------------------------------------
+// ---- streams: pieces are written in order; each caller waits for its own
+// ------------------------------------------
 
 void Session::begin_stream(Response head) {
     if (closed_) return;
@@ -318,7 +336,8 @@ Status Session::write_piece(std::string bytes) {
     auto future = promise->get_future();
     post([self = shared_from_this(), bytes = std::move(bytes), promise]() mutable {
         if (self->closed_) return promise->set_value(asio::error::operation_aborted);
-        std::string piece = self->http10_ ? std::move(bytes) : fmt::format("{:x}\r\n{}\r\n", bytes.size(), bytes);
+        std::string piece =
+            self->http10_ ? std::move(bytes) : fmt::format("{:x}\r\n{}\r\n", bytes.size(), bytes);
         self->write_now(std::move(piece), [promise](error_code error) { promise->set_value(error); });
     });
     auto error = future.get();
@@ -346,16 +365,17 @@ void Session::pump() {
     writing_ = true;
     arm(kWriteTimeoutMs);
     auto bytes = std::make_shared<std::string>(std::move(writes_.front().bytes));
-    asio::async_write(socket_, asio::buffer(*bytes), [self = shared_from_this(), bytes](error_code error, size_t) {
-        self->writing_ = false;
-        if (self->closed_) return;  // end() has told everybody
-        self->timer_.cancel();
-        auto done = std::move(self->writes_.front().done);
-        self->writes_.pop_front();
-        if (done) done(error);
-        if (error) return self->end();
-        if (!self->writing_) self->pump();
-    });
+    asio::async_write(socket_, asio::buffer(*bytes),
+                      [self = shared_from_this(), bytes](error_code error, size_t) {
+                          self->writing_ = false;
+                          if (self->closed_) return;  // end() has told everybody
+                          self->timer_.cancel();
+                          auto done = std::move(self->writes_.front().done);
+                          self->writes_.pop_front();
+                          if (done) done(error);
+                          if (error) return self->end();
+                          if (!self->writing_) self->pump();
+                      });
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Session: one connection of a client, from accept to close: reads requests with Beast (the only file beside the HTTP
-// client that sees it is session.cpp), makes Exchanges, writes answers, keeps alive. All of its state lives on its strand.
+// Session: one connection of a client, from accept to close: reads requests with Beast (the only file beside
+// the HTTP client that sees it is session.cpp), makes Exchanges, writes answers, keeps alive. All of its
+// state lives on its strand.
 #pragma once
 #include <functional>
 #include <memory>

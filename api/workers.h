@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Workers: a bounded set of threads for calls that block (disk, NodePort, a followed log, another agent's answer).
-// Threads start when needed and end when idle, so that an idle agent has none. Thread-safe.
+// Workers: a bounded set of threads for calls that block (disk, NodePort, a followed log, another agent's
+// answer). Threads start when needed and end when idle, so that an idle agent has none. Thread-safe.
 #pragma once
 #include <condition_variable>
 #include <cstddef>

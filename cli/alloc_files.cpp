@@ -48,45 +48,73 @@ std::optional<TailWish> read_tail(Invocation& in) {
     return wish;
 }
 
-// Shows a stream of frames; when lines are wanted, what comes first is cut to them. A refusal is an Error.
-Status show_stream(Invocation& in, api::Client& client, const std::string& path, api::QueryParams query, TailWish wish, bool follow) {
-    if (wish.lines >= 0) {
-        // First without following, so that the end of what is there now is known; then follow from just there.
-        auto once = query;
-        once.emplace_back("follow", "false");
-        std::string text;
-        int64_t last_offset = 0;
-        bool complete = false;
-        int64_t span = wish.offset;
-        while (!complete) {
-            text.clear();
-            FrameReader reader([&](const model::StreamFrame& frame) {
-                text += frame.data();
-                last_offset = frame.offset();
-                return true;
-            });
-            auto attempt = once;
-            attempt.emplace_back("origin", "end");
-            attempt.emplace_back("offset", std::to_string(span));
-            DROVER_CHECK(client.stream(path, attempt, [&](std::string_view bytes) { return reader.feed(bytes); }));
-            DROVER_CHECK(reader.finish());
-            auto newlines = std::count(text.begin(), text.end(), '\n');
-            constexpr int64_t kSpanMax = 64 << 20;
-            complete = newlines > wish.lines || static_cast<int64_t>(text.size()) < span || span >= kSpanMax;
-            span *= 8;
-        }
-        in.io.out(last_lines(text, wish.lines));
-        if (!follow) return {};
-        query.emplace_back("origin", "end");
-        query.emplace_back("offset", "0");
-    } else {
-        query.emplace_back("origin", wish.origin);
-        query.emplace_back("offset", std::to_string(wish.offset));
+// Holds back what comes first until it is known to be all that was there, then shows its last lines; from
+// then on everything passes. All that was there: as much as was asked for, or a heartbeat, or a second
+// without an end.
+class LastLines {
+ public:
+    LastLines(Streams& io, int64_t lines, int64_t span)
+        : io_(io), lines_(lines), span_(span), since_(mono_now()) {}
+    ~LastLines() { release(); }
+
+    void take(const std::string& data) {
+        if (released_) return io_.out(data);
+        held_ += data;
+        if (data.empty() || static_cast<int64_t>(held_.size()) >= span_ || mono_now() - since_ > kSecond)
+            release();
     }
+    void release() {
+        if (std::exchange(released_, true)) return;
+        io_.out(last_lines(held_, lines_));
+    }
+
+ private:
+    Streams& io_;
+    const int64_t lines_;
+    const int64_t span_;
+    const int64_t since_;
+    std::string held_;
+    bool released_ = false;
+};
+
+// How many bytes from the end hold `lines` lines (or everything there is).
+Result<int64_t> span_of_lines(api::Client& client, const std::string& path, api::QueryParams query,
+                              int64_t lines) {
+    constexpr int64_t kSpanMax = 64 << 20;
+    query.insert(query.end(), {{"follow", "false"}, {"origin", "end"}, {"offset", ""}});
+    for (int64_t span = lines * kBytesPerLine;; span *= 8) {
+        query.back().second = std::to_string(span);
+        int64_t bytes = 0;
+        int64_t newlines = 0;
+        FrameReader reader([&](const model::StreamFrame& frame) {
+            bytes += static_cast<int64_t>(frame.data().size());
+            newlines += std::count(frame.data().begin(), frame.data().end(), '\n');
+            return true;
+        });
+        DROVER_CHECK(client.stream(path, query, [&](std::string_view piece) { return reader.feed(piece); }));
+        DROVER_CHECK(reader.finish());
+        if (newlines > lines || bytes < span || span >= kSpanMax) return span;
+    }
+}
+
+// Shows a stream of frames; when lines are wanted, what comes first is cut to them. A refusal is an Error.
+Status show_stream(Invocation& in, api::Client& client, const std::string& path, api::QueryParams query,
+                   TailWish wish, bool follow) {
+    if (wish.lines > 0) {
+        DROVER_TRY(wish.offset, span_of_lines(client, path, query, wish.lines));
+    }
+    query.emplace_back("origin", wish.origin);
+    query.emplace_back("offset", std::to_string(wish.offset));
     query.emplace_back("follow", follow ? "true" : "false");
+    LastLines last(in.io, wish.lines, wish.offset);
+    if (wish.lines <= 0) last.release();
     FrameReader reader([&](const model::StreamFrame& frame) {
-        if (!frame.file_event().empty()) in.io.warn_line(fmt::format("drover: FileEvent {} for {}", quoted(frame.file_event()), frame.file()));
-        if (!frame.data().empty()) in.io.out(frame.data());
+        if (!frame.file_event().empty()) {
+            in.io.warn_line(
+                fmt::format("drover: FileEvent {} for {}", quoted(frame.file_event()), frame.file()));
+            return true;
+        }
+        last.take(frame.data());
         return true;
     });
     DROVER_CHECK(client.stream(path, query, [&](std::string_view bytes) { return reader.feed(bytes); }));
@@ -121,7 +149,8 @@ std::optional<LogTarget> pick_log_target(Invocation& in, api::Client& client) {
 }  // namespace
 
 int alloc_logs(Invocation& in) {
-    if (in.args.empty()) return fail_text(in, in.on("job") ? "A job ID is required" : "An allocation ID is required");
+    if (in.args.empty())
+        return fail_text(in, in.on("job") ? "A job ID is required" : "An allocation ID is required");
     if (in.on("stdout") && in.on("stderr") && in.on("f"))
         return fail_text(in, "Unable to follow both stdout and stderr: give one of -stdout and -stderr");
     auto wish = read_tail(in);
@@ -135,8 +164,10 @@ int alloc_logs(Invocation& in) {
     if (in.on("stderr")) types.push_back("stderr");
     for (const auto& type : types) {
         api::QueryParams query = {{"task", target->task}, {"type", type}};
-        auto shown = show_stream(in, *client, "/v1/client/fs/logs/" + target->alloc->id(), query, *wish, in.on("f"));
-        if (!shown) return fail(in, "Failed to read {} file: error reading file: {}", type, shown.error().message());
+        auto shown =
+            show_stream(in, *client, "/v1/client/fs/logs/" + target->alloc->id(), query, *wish, in.on("f"));
+        if (!shown)
+            return fail(in, "Failed to read {} file: error reading file: {}", type, shown.error().message());
     }
     return kExitOk;
 }
@@ -144,7 +175,8 @@ int alloc_logs(Invocation& in) {
 namespace {
 
 Row file_row(const model::AllocFileInfo& file, bool with_type) {
-    Row row = {file.file_mode(), format_bytes(static_cast<uint64_t>(std::max<int64_t>(file.size(), 0))), format_time(file.mod_time())};
+    Row row = {file.file_mode(), format_bytes(static_cast<uint64_t>(std::max<int64_t>(file.size(), 0))),
+               format_time(file.mod_time())};
     if (with_type) row.push_back(file.content_type());
     row.push_back(file.is_dir() ? file.name() + "/" : file.name());
     return row;
@@ -153,12 +185,14 @@ Row file_row(const model::AllocFileInfo& file, bool with_type) {
 }  // namespace
 
 int alloc_fs(Invocation& in) {
-    if (in.args.empty()) return fail_text(in, in.on("job") ? "A job ID is required" : "An allocation ID is required");
+    if (in.args.empty())
+        return fail_text(in, in.on("job") ? "A job ID is required" : "An allocation ID is required");
     auto wish = read_tail(in);
     if (!wish) return kExitError;
     auto client = make_client(in);
     if (!client) return kExitError;
-    auto alloc = in.on("job") ? pick_alloc_of_job(in, *client, in.args[0]) : pick_alloc(in, *client, in.args[0]);
+    auto alloc =
+        in.on("job") ? pick_alloc_of_job(in, *client, in.args[0]) : pick_alloc(in, *client, in.args[0]);
     if (!alloc) return kExitError;
     auto path = in.args.size() == 2 ? in.args[1] : "/";
     api::QueryParams where = {{"path", path}};
@@ -179,7 +213,8 @@ int alloc_fs(Invocation& in) {
     }
     Status shown;
     if (wish->origin == "start" && !in.on("f"))
-        shown = client->stream("/v1/client/fs/cat/" + alloc->id(), where, [&](std::string_view bytes) { return in.io.out(bytes), true; });
+        shown = client->stream("/v1/client/fs/cat/" + alloc->id(), where,
+                               [&](std::string_view bytes) { return in.io.out(bytes), true; });
     else
         shown = show_stream(in, *client, "/v1/client/fs/stream/" + alloc->id(), where, *wish, in.on("f"));
     if (!shown) return fail_text(in, shown.error().message());

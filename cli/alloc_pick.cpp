@@ -26,23 +26,30 @@ std::unique_ptr<model::Allocation> get_alloc(Invocation& in, api::Client& client
 
 }  // namespace
 
-std::unique_ptr<model::Allocation> pick_alloc(Invocation& in, api::Client& client, const std::string& prefix) {
+std::unique_ptr<model::Allocation> pick_alloc(Invocation& in, api::Client& client,
+                                              const std::string& prefix) {
     auto id = resolve_alloc(in, client, prefix);
     return id ? get_alloc(in, client, *id) : nullptr;
 }
 
-std::unique_ptr<model::Allocation> pick_alloc_of_job(Invocation& in, api::Client& client, const std::string& job_id) {
+std::unique_ptr<model::Allocation> pick_alloc_of_job(Invocation& in, api::Client& client,
+                                                     const std::string& job_id) {
     auto name = resolve_job(in, client, job_id, "Error querying job");
     if (!name) return nullptr;
-    auto allocs = get_list<model::AllocationListStub>(client, job_path(name->id, "/allocations"), {{"namespace", name->namespace_name}});
+    auto allocs = get_list<model::AllocationListStub>(client, job_path(name->id, "/allocations"),
+                                                      {{"namespace", name->namespace_name}});
     if (!allocs) return fail(in, "Error fetching allocations: {}", allocs.error().message()), nullptr;
     const model::AllocationListStub* best = nullptr;
     auto running = [](const auto& alloc) { return alloc.client_status() == model::kAllocClientRunning; };
     for (const auto& alloc : *allocs) {
         if (!in.text("group").empty() && alloc.task_group() != in.text("group")) continue;
-        if (!best || std::pair(running(alloc), alloc.create_index()) > std::pair(running(*best), best->create_index())) best = &alloc;
+        if (!best ||
+            std::pair(running(alloc), alloc.create_index()) > std::pair(running(*best), best->create_index()))
+            best = &alloc;
     }
-    if (!best) return fail(in, "Error fetching allocations: No allocations found for job {}", quoted(name->id)), nullptr;
+    if (!best)
+        return fail(in, "Error fetching allocations: No allocations found for job {}", quoted(name->id)),
+               nullptr;
     return get_alloc(in, client, best->id());
 }
 
@@ -60,7 +67,9 @@ std::optional<std::string> only_task(Invocation& in, const model::Allocation& al
         fail(in, "Error retrieving task: allocation {} has no tasks", quoted(alloc.id()));
         return std::nullopt;
     }
-    fail(in, "Failed to validate task: Allocation {} is running the following tasks:\n{}\n\nPlease specify the task.",
+    fail(in,
+         "Failed to validate task: Allocation {} is running the following tasks:\n{}\n\nPlease specify the "
+         "task.",
          quoted(limit_id(alloc.id(), id_length(in))), "  * " + join(names, "\n  * "));
     return std::nullopt;
 }

@@ -32,7 +32,9 @@ class AllocView {
 
  private:
     void title(std::string_view text) { in_.io.line("\n" + in_.io.bold(text)); }
-    std::string when(int64_t ns) const { return verbose_ ? format_time(ns) : relative_time(ns, in_.io.clock()); }
+    std::string when(int64_t ns) const {
+        return verbose_ ? format_time(ns) : relative_time(ns, in_.io.clock());
+    }
     std::map<std::string, const model::TaskState*> tasks() const {
         std::map<std::string, const model::TaskState*> sorted;
         for (const auto& [name, state] : alloc_.task_states()) sorted[name] = &state;
@@ -70,7 +72,9 @@ std::string deployment_health(const model::Allocation& alloc) {
 
 void AllocView::show_basics() {
     if (in_.on("short")) {
-        in_.io.line(key_values({{"ID", alloc_.id()}, {"Name", alloc_.name()}, {"Created", when(alloc_.create_time())},
+        in_.io.line(key_values({{"ID", alloc_.id()},
+                                {"Name", alloc_.name()},
+                                {"Created", when(alloc_.create_time())},
                                 {"Modified", when(alloc_.modify_time())}}));
         return;
     }
@@ -92,10 +96,12 @@ void AllocView::show_basics() {
         pairs.emplace_back("Deployment Health", deployment_health(alloc_));
         if (alloc_.deployment_status().canary()) pairs.emplace_back("Canary", "true");
     }
-    if (!alloc_.next_allocation().empty()) pairs.emplace_back("Replacement Alloc ID", limit_id(alloc_.next_allocation(), length_));
+    if (!alloc_.next_allocation().empty())
+        pairs.emplace_back("Replacement Alloc ID", limit_id(alloc_.next_allocation(), length_));
     if (!alloc_.preempted_by_allocation().empty())
         pairs.emplace_back("Preempted By", limit_id(alloc_.preempted_by_allocation(), length_));
-    if (!alloc_.followup_eval_id().empty()) pairs.emplace_back("Followup Eval ID", limit_id(alloc_.followup_eval_id(), length_));
+    if (!alloc_.followup_eval_id().empty())
+        pairs.emplace_back("Followup Eval ID", limit_id(alloc_.followup_eval_id(), length_));
     if (verbose_) {
         const auto& metrics = alloc_.metrics();
         pairs.emplace_back("Evaluated Nodes", std::to_string(metrics.nodes_evaluated()));
@@ -111,8 +117,10 @@ void AllocView::show_short() {
     std::vector<Row> rows = {{"Name", "State", "Last Event", "Time", "Lifecycle"}};
     for (const auto& [name, state] : tasks()) {
         bool any = state->events_size() > 0;
-        const auto& last = any ? state->events(state->events_size() - 1) : model::TaskEvent::default_instance();
-        rows.push_back({name, state->state(), last.type(), any ? format_time(last.time()) : "", lifecycle_of(name)});
+        const auto& last =
+            any ? state->events(state->events_size() - 1) : model::TaskEvent::default_instance();
+        rows.push_back(
+            {name, state->state(), last.type(), any ? format_time(last.time()) : "", lifecycle_of(name)});
     }
     title("Tasks");
     in_.io.line(table(rows));
@@ -159,26 +167,30 @@ void AllocView::show_resources(const std::string& name) {
     const auto& given = found->second;
     const model::ResourceUsage* used = nullptr;
     if (usage_)
-        if (auto it = usage_->tasks().find(name); it != usage_->tasks().end()) used = &it->second.resource_usage();
+        if (auto it = usage_->tasks().find(name); it != usage_->tasks().end())
+            used = &it->second.resource_usage();
     auto cpu = std::to_string(given.cpu().cpu_shares());
     auto memory = format_bytes(static_cast<uint64_t>(given.memory().memory_mb()) * kMiB);
     auto memory_max = given.memory().memory_max_mb();
     if (used) {
         cpu = fmt::format("{:.0f}/{}", used->cpu_stats().total_ticks(), cpu);
         // What counts against the limit is the usage where it is measured, else the resident set.
-        auto bytes = used->memory_stats().usage() > 0 ? used->memory_stats().usage() : used->memory_stats().rss();
+        auto bytes =
+            used->memory_stats().usage() > 0 ? used->memory_stats().usage() : used->memory_stats().rss();
         memory = fmt::format("{}/{}", format_bytes(bytes), memory);
     }
     std::vector<std::string> addresses;
     for (const auto& network : given.networks()) {
         for (const auto* list : {&network.reserved_ports(), &network.dynamic_ports()})
-            for (const auto& port : *list) addresses.push_back(fmt::format("{}: {}:{}", port.label(), network.ip(), port.value()));
+            for (const auto& port : *list)
+                addresses.push_back(fmt::format("{}: {}:{}", port.label(), network.ip(), port.value()));
     }
     auto disk = format_bytes(static_cast<uint64_t>(alloc_.allocated_resources().shared().disk_mb()) * kMiB);
     std::vector<Row> rows = {{"CPU", "Memory", "Disk", "Addresses"},
                              {cpu + " MHz", memory, disk, addresses.empty() ? "" : addresses[0]}};
     if (memory_max > 0 && memory_max != given.memory().memory_mb())
-        rows.push_back({"", fmt::format("Max: {}", format_bytes(static_cast<uint64_t>(memory_max) * kMiB)), "", ""});
+        rows.push_back(
+            {"", fmt::format("Max: {}", format_bytes(static_cast<uint64_t>(memory_max) * kMiB)), "", ""});
     for (size_t i = 1; i < addresses.size(); ++i) rows.push_back({"", "", "", addresses[i]});
     in_.io.line("Task Resources:");
     in_.io.line(table(rows, Empty::Keep));
@@ -190,7 +202,8 @@ void AllocView::show_detailed_stats(const model::ResourceUsage& usage) {
     Row head;
     Row values;
     auto bytes = [&](std::string_view name, uint64_t value) {
-        bool measured = std::find(memory.measured().begin(), memory.measured().end(), name) != memory.measured().end();
+        bool measured =
+            std::find(memory.measured().begin(), memory.measured().end(), name) != memory.measured().end();
         if (!measured) return;
         head.emplace_back(name);
         values.push_back(format_bytes(value));
@@ -212,12 +225,18 @@ void AllocView::show_detailed_stats(const model::ResourceUsage& usage) {
     std::set<std::string> measured(cpu.measured().begin(), cpu.measured().end());
     for (const auto& name : measured) {
         head.push_back(name);
-        if (name == "Percent") values.push_back(fmt::format("{:.2f}%", cpu.percent()));
-        else if (name == "System Mode") values.push_back(fmt::format("{:.2f}%", cpu.system_mode()));
-        else if (name == "User Mode") values.push_back(fmt::format("{:.2f}%", cpu.user_mode()));
-        else if (name == "Throttled Periods") values.push_back(std::to_string(cpu.throttled_periods()));
-        else if (name == "Throttled Time") values.push_back(std::to_string(cpu.throttled_time()));
-        else head.pop_back();
+        if (name == "Percent")
+            values.push_back(fmt::format("{:.2f}%", cpu.percent()));
+        else if (name == "System Mode")
+            values.push_back(fmt::format("{:.2f}%", cpu.system_mode()));
+        else if (name == "User Mode")
+            values.push_back(fmt::format("{:.2f}%", cpu.user_mode()));
+        else if (name == "Throttled Periods")
+            values.push_back(std::to_string(cpu.throttled_periods()));
+        else if (name == "Throttled Time")
+            values.push_back(std::to_string(cpu.throttled_time()));
+        else
+            head.pop_back();
     }
     if (head.empty()) return;
     in_.io.line("\nCPU Stats");
@@ -251,8 +270,10 @@ int alloc_status(Invocation& in) {
     if (!client) return kExitError;
     if (in.args.empty()) {
         if (wants_data(in)) return list_allocs(in, *client);
-        return usage_error(in, "This command takes one of the following argument conditions:\n * A single <allocation>\n"
-                               " * No arguments, with output format specified");
+        return usage_error(
+            in,
+            "This command takes one of the following argument conditions:\n * A single <allocation>\n"
+            " * No arguments, with output format specified");
     }
     auto id = resolve_alloc(in, *client, in.args[0]);
     if (!id) return kExitError;
@@ -268,7 +289,8 @@ int alloc_status(Invocation& in) {
         // Statistics are an extra: without them the rest is still worth showing.
         auto got = client->get_message(fmt::format("/v1/client/allocation/{}/stats", *id), usage);
         have_usage = got.has_value();
-        if (!got && in.on("stats")) in.io.warn_line(fmt::format("Couldn't retrieve stats: {}", got.error().message()));
+        if (!got && in.on("stats"))
+            in.io.warn_line(fmt::format("Couldn't retrieve stats: {}", got.error().message()));
     }
     AllocView(in, alloc, have_usage ? &usage : nullptr).show();
     ui_hint(in, *client, "View allocation details", "/ui/allocations/" + alloc.id());

@@ -29,15 +29,18 @@ int alloc_restart(Invocation& in) {
     auto client = make_client(in);
     if (!client) return kExitError;
     auto task = in.text("task");
-    if (in.args.size() == 2 && !task.empty()) return fail(in, "A task can be given with -task or as an argument, not both");
+    if (in.args.size() == 2 && !task.empty())
+        return fail(in, "A task can be given with -task or as an argument, not both");
     if (in.args.size() == 2) task = in.args[1];
-    if (!task.empty() && in.on("all-tasks")) return fail(in, "The -all-tasks option is not allowed when restarting a specific task.");
+    if (!task.empty() && in.on("all-tasks"))
+        return fail(in, "The -all-tasks option is not allowed when restarting a specific task.");
     auto alloc = pick_alloc(in, *client, in.args[0]);
     if (!alloc || (!task.empty() && !check_task(in, *alloc, task))) return kExitError;
     model::AllocationRestartRequest request;
     request.set_task_name(task);
     request.set_all_tasks(in.on("all-tasks"));
-    auto sent = client->put(fmt::format("/v1/client/allocation/{}/restart", alloc->id()), model::json::encode(request));
+    auto sent = client->put(fmt::format("/v1/client/allocation/{}/restart", alloc->id()),
+                            model::json::encode(request));
     if (!sent) return fail(in, "Failed to restart allocation:\n\n{}", sent.error().message());
     return kExitOk;
 }
@@ -51,7 +54,8 @@ int alloc_signal(Invocation& in) {
     model::AllocSignalRequest request;
     request.set_task(task);
     request.set_signal(in.text("s"));
-    auto sent = client->put(fmt::format("/v1/client/allocation/{}/signal", alloc->id()), model::json::encode(request));
+    auto sent = client->put(fmt::format("/v1/client/allocation/{}/signal", alloc->id()),
+                            model::json::encode(request));
     if (!sent) return fail(in, "Error signalling allocation: {}", sent.error().message());
     return kExitOk;
 }

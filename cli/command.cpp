@@ -17,7 +17,9 @@ bool env_set(const char* name) {
     return value && *value;
 }
 
-bool is_group(const Command& command) { return !command.run && !command.run_raw; }
+bool is_group(const Command& command) {
+    return !command.run && !command.run_raw;
+}
 
 // The row whose name is the longest prefix of the words; `used` is how many words it took.
 const Command* find_command(const std::vector<std::string>& argv, size_t& used) {
@@ -64,8 +66,9 @@ std::string main_help() {
     static const Command stop{.name = "stop", .synopsis = "Stop a running job"};
     common.push_back(&run);
     common.push_back(&stop);
-    return fmt::format("Usage: drover [-version] [-help] <command> [args]\n\nCommon commands:\n{}\nOther commands:\n{}",
-                       rows_text(common, ""), rows_text(other, ""));
+    return fmt::format(
+        "Usage: drover [-version] [-help] <command> [args]\n\nCommon commands:\n{}\nOther commands:\n{}",
+        rows_text(common, ""), rows_text(other, ""));
 }
 
 std::string group_help(const Command& group) {
@@ -76,22 +79,26 @@ std::string group_help(const Command& group) {
         if (command.name.substr(prefix.size()).find(' ') == std::string_view::npos) rows.push_back(&command);
     }
     auto about = std::string(group.description.empty() ? group.synopsis : group.description);
-    return fmt::format("Usage: drover {} <subcommand> [options] [args]\n\n  {}\n\nSubcommands:\n{}", group.name,
-                       replace_all(about, "\n", "\n  "), rows_text(rows, prefix));
+    return fmt::format("Usage: drover {} <subcommand> [options] [args]\n\n  {}\n\nSubcommands:\n{}",
+                       group.name, replace_all(about, "\n", "\n  "), rows_text(rows, prefix));
 }
 
 // "Did you mean" for a word that is none of the names after `prefix`.
 std::string suggestion(std::string_view word, std::string_view prefix) {
     std::vector<std::string> known;
     for (const auto& command : commands())
-        if (starts_with(command.name, prefix) && command.name.substr(prefix.size()).find(' ') == std::string_view::npos)
+        if (starts_with(command.name, prefix) &&
+            command.name.substr(prefix.size()).find(' ') == std::string_view::npos)
             known.emplace_back(command.name.substr(prefix.size()));
     auto close = closest(word, known);
-    return close ? fmt::format("Unknown command \"{}{}\". Did you mean \"{}{}\"?\n\n", prefix, word, prefix, *close)
+    return close ? fmt::format("Unknown command \"{}{}\". Did you mean \"{}{}\"?\n\n", prefix, word, prefix,
+                               *close)
                  : std::string();
 }
 
-bool is_help(const std::string& word) { return word == "-h" || word == "-help" || word == "--help"; }
+bool is_help(const std::string& word) {
+    return word == "-h" || word == "-help" || word == "--help";
+}
 
 int run_group(const Command& group, const std::vector<std::string>& rest, Streams& streams) {
     if (!rest.empty() && is_help(rest[0])) {
@@ -121,7 +128,8 @@ int run_parsed(const Command& command, const std::vector<std::string>& args, Str
     }
     auto count = static_cast<int>(invocation.args.size());
     if (count < command.args_min || (command.args_max >= 0 && count > command.args_max)) {
-        streams.error_line(command.args_error.empty() ? "This command takes no arguments" : command.args_error);
+        streams.error_line(command.args_error.empty() ? "This command takes no arguments"
+                                                      : command.args_error);
         streams.error_line(fmt::format("For additional help try 'drover {} -help'", command.name));
         return command.client_error_exit;
     }
@@ -130,7 +138,9 @@ int run_parsed(const Command& command, const std::vector<std::string>& args, Str
 
 }  // namespace
 
-void Streams::line(std::string_view text) const { out(fmt::format("{}\n", text)); }
+void Streams::line(std::string_view text) const {
+    out(fmt::format("{}\n", text));
+}
 
 void Streams::error_line(std::string_view text) const {
     err(colour ? fmt::format("\033[0;31m{}\033[0m\n", text) : fmt::format("{}\n", text));
@@ -150,7 +160,9 @@ Streams process_streams() {
         // A reader that has gone (| head) is no error worth a message; the exit status says it to scripts.
         if (!write_all(STDOUT_FILENO, text)) std::_Exit(141);
     };
-    streams.err = [](std::string_view text) { static_cast<void>(write_all(STDERR_FILENO, text).has_value()); };
+    streams.err = [](std::string_view text) {
+        static_cast<void>(write_all(STDERR_FILENO, text).has_value());
+    };
     streams.in = &std::cin;
     streams.out_is_terminal = ::isatty(STDOUT_FILENO) == 1;
     streams.in_is_terminal = ::isatty(STDIN_FILENO) == 1;

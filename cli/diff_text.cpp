@@ -45,7 +45,8 @@ class Writer {
 
  private:
     std::string paint(std::string_view text, std::string_view colour) const {
-        return options_.colour && !colour.empty() ? fmt::format("{}{}\033[0m", colour, text) : std::string(text);
+        return options_.colour && !colour.empty() ? fmt::format("{}{}\033[0m", colour, text)
+                                                  : std::string(text);
     }
     std::string mark(std::string_view type) const {
         auto m = mark_of(type);
@@ -64,7 +65,9 @@ class Writer {
     const DiffOptions& options_;
 };
 
-std::string spaces(size_t count) { return std::string(count, ' '); }
+std::string spaces(size_t count) {
+    return std::string(count, ' ');
+}
 
 std::string_view update_colour(std::string_view kind) {
     if (kind.find("create/destroy") != std::string_view::npos) return "\033[33m";
@@ -89,7 +92,8 @@ std::string Writer::inside(const Diff& diff, size_t start, const Widths& widths)
     std::string out;
     for (const auto& item : diff.fields()) {
         if (!out.empty()) out += '\n';
-        out += field(item, start, widths.mark - mark_of(item.type()).width(), widths.name - item.name().size());
+        out +=
+            field(item, start, widths.mark - mark_of(item.type()).width(), widths.name - item.name().size());
     }
     for (const auto& item : diff.objects()) {
         if (!out.empty()) out += '\n';
@@ -99,7 +103,8 @@ std::string Writer::inside(const Diff& diff, size_t start, const Widths& widths)
 }
 
 std::string Writer::field(const model::FieldDiff& diff, size_t start, size_t indent, size_t value_indent) {
-    auto out = fmt::format("{}{}{}{}: {}", spaces(start), mark(diff.type()), spaces(indent), diff.name(), spaces(value_indent));
+    auto out = fmt::format("{}{}{}{}: {}", spaces(start), mark(diff.type()), spaces(indent), diff.name(),
+                           spaces(value_indent));
     if (diff.type() == "Deleted")
         out += quoted(diff.old());
     else if (diff.type() == "Edited")
@@ -115,8 +120,8 @@ std::string Writer::object(const model::ObjectDiff& diff, size_t start, size_t i
     widths.fields(diff.fields());
     widths.marks(diff.objects());
     auto body = inside(diff, start + indent + 2, widths);
-    return fmt::format("{}{}{}{} {{\n{}\n{}}}", spaces(start), mark(diff.type()), spaces(indent), diff.name(), body,
-                       spaces(start + mark_of(diff.type()).width() + indent));
+    return fmt::format("{}{}{}{} {{\n{}\n{}}}", spaces(start), mark(diff.type()), spaces(indent), diff.name(),
+                       body, spaces(start + mark_of(diff.type()).width() + indent));
 }
 
 std::string Writer::task(const model::TaskDiff& diff, size_t start, size_t indent) {
@@ -132,11 +137,13 @@ std::string Writer::task(const model::TaskDiff& diff, size_t start, size_t inden
 }
 
 std::string Writer::group(const model::TaskGroupDiff& diff, size_t indent) {
-    auto out = fmt::format("{}{}{}", mark(diff.type()), spaces(indent), bold(fmt::format("Task Group: {}", quoted(diff.name()))));
+    auto out = fmt::format("{}{}{}", mark(diff.type()), spaces(indent),
+                           bold(fmt::format("Task Group: {}", quoted(diff.name()))));
     std::map<std::string, uint64_t> updates(diff.updates().begin(), diff.updates().end());
     std::string counts;
     for (const auto& [kind, count] : updates)
-        counts += (counts.empty() ? "" : ", ") + paint(fmt::format("{} {}", count, kind), update_colour(kind));
+        counts +=
+            (counts.empty() ? "" : ", ") + paint(fmt::format("{} {}", count, kind), update_colour(kind));
     if (!counts.empty()) out += fmt::format(" ({})", counts);
     out += '\n';
     Widths widths;
@@ -148,7 +155,8 @@ std::string Writer::group(const model::TaskGroupDiff& diff, size_t indent) {
         auto body = inside(diff, start, widths);
         if (!body.empty()) out += body + "\n";
     }
-    for (const auto& item : diff.tasks()) out += task(item, start, widths.mark - mark_of(item.type()).width()) + "\n";
+    for (const auto& item : diff.tasks())
+        out += task(item, start, widths.mark - mark_of(item.type()).width()) + "\n";
     return out;
 }
 
@@ -162,7 +170,8 @@ std::string Writer::job(const model::JobDiff& diff) {
         auto body = inside(diff, 0, widths);
         if (!body.empty()) out += body + "\n";
     }
-    for (const auto& item : diff.task_groups()) out += group(item, widths.mark - mark_of(item.type()).width()) + "\n";
+    for (const auto& item : diff.task_groups())
+        out += group(item, widths.mark - mark_of(item.type()).width()) + "\n";
     return out;
 }
 

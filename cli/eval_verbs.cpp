@@ -21,12 +21,9 @@ void show_basics(Invocation& in, const model::Evaluation& eval) {
     auto now = in.io.clock();
     auto when = [&](int64_t ns) { return verbose ? format_time(ns) : relative_time(ns, now); };
     auto description = eval.status_description().empty() ? eval.status() : eval.status_description();
-    KeyValues pairs = {{"ID", limit_id(eval.id(), length)},
-                       {"Create Time", when(eval.create_time())},
-                       {"Modify Time", when(eval.modify_time())},
-                       {"Status", eval.status()},
-                       {"Status Description", description},
-                       {"Type", eval.type()},
+    KeyValues pairs = {{"ID", limit_id(eval.id(), length)},       {"Create Time", when(eval.create_time())},
+                       {"Modify Time", when(eval.modify_time())}, {"Status", eval.status()},
+                       {"Status Description", description},       {"Type", eval.type()},
                        {"TriggeredBy", eval.triggered_by()}};
     if (!eval.node_id().empty() && eval.triggered_by() == model::kTriggerNodeUpdate)
         pairs.emplace_back("Node ID", limit_id(eval.node_id(), length));
@@ -43,13 +40,16 @@ void show_basics(Invocation& in, const model::Evaluation& eval) {
     in.io.line(key_values(pairs));
 }
 
-void title(Invocation& in, std::string_view text) { in.io.line("\n" + in.io.bold(text)); }
+void title(Invocation& in, std::string_view text) {
+    in.io.line("\n" + in.io.bold(text));
+}
 
 void show_related(Invocation& in, const model::Evaluation& eval) {
     std::vector<Row> rows = {{"ID", "Priority", "Triggered By", "Node ID", "Status", "Description"}};
     for (const auto& other : eval.related_evals())
-        rows.push_back({limit_id(other.id(), id_length(in)), std::to_string(other.priority()), other.triggered_by(),
-                        limit_id(other.node_id(), id_length(in)), other.status(), other.status_description()});
+        rows.push_back({limit_id(other.id(), id_length(in)), std::to_string(other.priority()),
+                        other.triggered_by(), limit_id(other.node_id(), id_length(in)), other.status(),
+                        other.status_description()});
     if (rows.size() == 1) return;
     title(in, "Related Evaluations");
     in.io.line(table(rows));
@@ -98,21 +98,27 @@ int eval_list(Invocation& in) {
     if (!reply) return fail(in, "Error querying evaluations: {}", reply.error().message());
     if (wants_data(in)) return print_data(in, reply->body);
     std::deque<model::Evaluation> evals;
-    auto decoded = model::json::decode_list(reply->body, [&]() -> google::protobuf::Message& { return evals.emplace_back(); });
+    auto decoded = model::json::decode_list(
+        reply->body, [&]() -> google::protobuf::Message& { return evals.emplace_back(); });
     if (!decoded) return fail(in, "Error querying evaluations: {}", decoded.error().message());
     if (evals.empty()) {
         in.io.line("No evals found");
         return kExitOk;
     }
     auto length = id_length(in);
-    std::stable_sort(evals.begin(), evals.end(), [](auto& a, auto& b) { return a.create_index() > b.create_index(); });
-    std::vector<Row> rows = {{"ID", "Priority", "Triggered By", "Job ID", "Namespace", "Node ID", "Status", "Placement Failures"}};
+    std::stable_sort(evals.begin(), evals.end(),
+                     [](auto& a, auto& b) { return a.create_index() > b.create_index(); });
+    std::vector<Row> rows = {
+        {"ID", "Priority", "Triggered By", "Job ID", "Namespace", "Node ID", "Status", "Placement Failures"}};
     for (const auto& eval : evals)
-        rows.push_back({limit_id(eval.id(), length), std::to_string(eval.priority()), eval.triggered_by(), eval.job_id(),
-                        eval.namespace_(), limit_id(eval.node_id(), length), eval.status(), failures_of(eval)});
+        rows.push_back({limit_id(eval.id(), length), std::to_string(eval.priority()), eval.triggered_by(),
+                        eval.job_id(), eval.namespace_(), limit_id(eval.node_id(), length), eval.status(),
+                        failures_of(eval)});
     in.io.line(table(rows));
     if (auto next = reply->next_token(); !next.empty())
-        in.io.line(fmt::format("\nResults have been paginated. To get the next page run:\n\ndrover eval list -page-token {}", next));
+        in.io.line(fmt::format(
+            "\nResults have been paginated. To get the next page run:\n\ndrover eval list -page-token {}",
+            next));
     ui_hint(in, *client, "View evaluations", "/ui/evaluations");
     return kExitOk;
 }
@@ -130,7 +136,8 @@ int eval_status(Invocation& in) {
     model::Evaluation eval;
     if (auto decoded = model::json::decode(reply->body, eval); !decoded)
         return fail(in, "Error querying evaluation: {}", decoded.error().message());
-    auto allocs = get_list<model::AllocationListStub>(*client, fmt::format("/v1/evaluation/{}/allocations", *id));
+    auto allocs =
+        get_list<model::AllocationListStub>(*client, fmt::format("/v1/evaluation/{}/allocations", *id));
     if (!allocs) return fail(in, "Error querying related allocations: {}", allocs.error().message());
     show_basics(in, eval);
     show_related(in, eval);

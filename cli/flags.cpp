@@ -19,12 +19,14 @@ const Flag* find_flag(const Command& command, std::string_view name) {
 
 Status check_value(const Flag& flag, const std::string& value) {
     auto invalid = [&](std::string_view why) {
-        return make_error(Code::InvalidArgument, "invalid value \"{}\" for flag -{}: {}", value, flag.name, why);
+        return make_error(Code::InvalidArgument, "invalid value \"{}\" for flag -{}: {}", value, flag.name,
+                          why);
     };
     switch (flag.kind) {
         case FlagKind::Bool:
             if (!api::parse_bool(value))
-                return make_error(Code::InvalidArgument, "invalid boolean value \"{}\" for -{}: parse error", value, flag.name);
+                return make_error(Code::InvalidArgument, "invalid boolean value \"{}\" for -{}: parse error",
+                                  value, flag.name);
             break;
         case FlagKind::Int:
             if (!parse_int(value)) return invalid("parse error");
@@ -36,7 +38,8 @@ Status check_value(const Flag& flag, const std::string& value) {
             if (value.find('=') == std::string::npos) return invalid("key=value is expected");
             break;
         case FlagKind::Text:
-        case FlagKind::List: break;
+        case FlagKind::List:
+            break;
     }
     return {};
 }
@@ -67,12 +70,21 @@ std::string flags_help(const std::vector<Flag>& flags) {
     for (const auto* flag : sorted) {
         std::string_view value;
         switch (flag->kind) {
-            case FlagKind::Bool: break;
-            case FlagKind::Int: value = " <number>"; break;
-            case FlagKind::Duration: value = " <duration>"; break;
-            case FlagKind::Map: value = " <key=value>"; break;
+            case FlagKind::Bool:
+                break;
+            case FlagKind::Int:
+                value = " <number>";
+                break;
+            case FlagKind::Duration:
+                value = " <duration>";
+                break;
+            case FlagKind::Map:
+                value = " <key=value>";
+                break;
             case FlagKind::Text:
-            case FlagKind::List: value = " <value>"; break;
+            case FlagKind::List:
+                value = " <value>";
+                break;
         }
         out += fmt::format("\n  -{}{}\n{}", flag->name, value, wrap(flag->help, 4));
     }
@@ -83,14 +95,19 @@ std::string flags_help(const std::vector<Flag>& flags) {
 
 const std::vector<Flag>& general_flags() {
     static const std::vector<Flag> flags = {
-        {"address", FlagKind::Text, "The address of the agent: http://host:port or unix:///path. Overrides DROVER_ADDR and "
-                                    "NOMAD_ADDR. Default: http://127.0.0.1:4646."},
-        {"region", FlagKind::Text, "The region to ask. Overrides DROVER_REGION and NOMAD_REGION; default: the agent's own."},
-        {"namespace", FlagKind::Text, "The namespace of jobs and allocations; \"*\" for all where lists are shown. Overrides "
-                                      "DROVER_NAMESPACE and NOMAD_NAMESPACE. Default: \"default\"."},
-        {"token", FlagKind::Text, "The secret of the ACL token to use. Overrides DROVER_TOKEN and NOMAD_TOKEN."},
+        {"address", FlagKind::Text,
+         "The address of the agent: http://host:port or unix:///path. Overrides DROVER_ADDR and "
+         "NOMAD_ADDR. Default: http://127.0.0.1:4646."},
+        {"region", FlagKind::Text,
+         "The region to ask. Overrides DROVER_REGION and NOMAD_REGION; default: the agent's own."},
+        {"namespace", FlagKind::Text,
+         "The namespace of jobs and allocations; \"*\" for all where lists are shown. Overrides "
+         "DROVER_NAMESPACE and NOMAD_NAMESPACE. Default: \"default\"."},
+        {"token", FlagKind::Text,
+         "The secret of the ACL token to use. Overrides DROVER_TOKEN and NOMAD_TOKEN."},
         {"no-color", FlagKind::Bool, "No colours, also on a terminal. NOMAD_CLI_NO_COLOR does the same."},
-        {"force-color", FlagKind::Bool, "Colours, also when the output is no terminal. NOMAD_CLI_FORCE_COLOR does the same."},
+        {"force-color", FlagKind::Bool,
+         "Colours, also when the output is no terminal. NOMAD_CLI_FORCE_COLOR does the same."},
     };
     return flags;
 }
@@ -107,7 +124,8 @@ Status FlagParser::parse(const std::vector<std::string>& args, Invocation& invoc
         auto body = std::string_view(arg).substr(arg[1] == '-' ? 2 : 1);
         auto equals = body.find('=');
         auto name = body.substr(0, equals);
-        if (name.empty() || name[0] == '-') return make_error(Code::InvalidArgument, "bad flag syntax: {}", arg);
+        if (name.empty() || name[0] == '-')
+            return make_error(Code::InvalidArgument, "bad flag syntax: {}", arg);
         const auto* flag = find_flag(invocation.command_, name);
         if (!flag && (name == "h" || name == "help")) {
             help = true;
@@ -145,7 +163,9 @@ std::string Invocation::text(std::string_view flag) const {
     return it == values_.end() ? std::string(declared->default_value) : it->second.back();
 }
 
-bool Invocation::on(std::string_view flag) const { return api::parse_bool(text(flag)).value_or(false); }
+bool Invocation::on(std::string_view flag) const {
+    return api::parse_bool(text(flag)).value_or(false);
+}
 
 int64_t Invocation::number(std::string_view flag) const {
     auto value = text(flag);
@@ -161,12 +181,14 @@ std::vector<std::string> Invocation::list(std::string_view flag) const {
 }
 
 std::string command_help(const Command& command) {
-    auto out = fmt::format("Usage: drover {}{}{}\n\n", command.name, command.usage.empty() ? "" : " ", command.usage);
+    auto out = fmt::format("Usage: drover {}{}{}\n\n", command.name, command.usage.empty() ? "" : " ",
+                           command.usage);
     out += wrap(command.description.empty() ? command.synopsis : command.description, 2);
     if (command.general == General::Api) out += "\nGeneral Options:\n" + flags_help(general_flags());
     if (!command.flags.empty()) {
         auto words = split(command.name, ' ');
-        for (auto& word : words) word[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(word[0])));
+        for (auto& word : words)
+            word[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(word[0])));
         out += fmt::format("\n{} Options:\n{}", join(words, " "), flags_help(command.flags));
     }
     return out;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Go-style flags: -x, --x, -x=value, -x value; parsing stops at the first argument that is none, or at "--". And the
-// help text of a command, made from its row of the verb table.
+// Go-style flags: -x, --x, -x=value, -x value; parsing stops at the first argument that is none, or at "--".
+// And the help text of a command, made from its row of the verb table.
 #pragma once
 #include <string>
 #include <vector>
@@ -15,8 +15,8 @@ const std::vector<Flag>& general_flags();
 
 class FlagParser {
  public:
-    // Fills `invocation` from what follows the command's name. InvalidArgument with Go's texts. `help` is set when -h,
-    // -help or --help was met (then the rest is not looked at).
+    // Fills `invocation` from what follows the command's name. InvalidArgument with Go's texts. `help` is set
+    // when -h, -help or --help was met (then the rest is not looked at).
     static Status parse(const std::vector<std::string>& args, Invocation& invocation, bool& help);
 };
 

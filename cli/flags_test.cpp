@@ -36,7 +36,8 @@ struct Parsed {
 };
 
 TEST(Flags, AllSpellings) {
-    Parsed p({"-verbose", "-n", "3", "--wait=90s", "-var", "a=1", "-var=b=2", "-address=http://x", "web", "-n"});
+    Parsed p(
+        {"-verbose", "-n", "3", "--wait=90s", "-var", "a=1", "-var=b=2", "-address=http://x", "web", "-n"});
     ASSERT_TRUE(p.status) << p.status.error().message();
     EXPECT_TRUE(p.in.on("verbose"));
     EXPECT_EQ(p.in.number("n"), 3);
@@ -59,7 +60,9 @@ TEST(Flags, Defaults) {
 }
 
 TEST(Flags, ErrorsAreGos) {
-    auto text = [](std::vector<std::string> args) { return Parsed(std::move(args)).status.error().message(); };
+    auto text = [](std::vector<std::string> args) {
+        return Parsed(std::move(args)).status.error().message();
+    };
     EXPECT_EQ(text({"-bogus"}), "flag provided but not defined: -bogus");
     EXPECT_EQ(text({"--bogus=1"}), "flag provided but not defined: -bogus");
     EXPECT_EQ(text({"-n"}), "flag needs an argument: -n");
@@ -70,7 +73,8 @@ TEST(Flags, ErrorsAreGos) {
 }
 
 TEST(Table, LinesUp) {
-    EXPECT_EQ(table({{"ID", "Name"}, {"a", "long name"}, {"bcd", ""}}), "ID   Name\na    long name\nbcd  <none>");
+    EXPECT_EQ(table({{"ID", "Name"}, {"a", "long name"}, {"bcd", ""}}),
+              "ID   Name\na    long name\nbcd  <none>");
     EXPECT_EQ(table({{"CPU", "Addresses"}, {"1 MHz", ""}}, Empty::Keep), "CPU    Addresses\n1 MHz  ");
     EXPECT_EQ(table({{"µs", "x"}, {"abc", "y"}}), "µs   x\nabc  y");
     EXPECT_EQ(key_values({{"ID", "7"}, {"Longer", ""}}), "ID     = 7\nLonger = <none>");
@@ -99,14 +103,16 @@ TEST(Format, Sizes) {
 }
 
 TEST(Frames, SplitsObjectsWhereverTheyAreCut) {
-    std::string stream = R"({"Data":"aGk=","File":"a}{","Offset":2}{}{"Data":"IQ==","File":"a\"","Offset":3})";
+    std::string stream =
+        R"({"Data":"aGk=","File":"a}{","Offset":2}{}{"Data":"IQ==","File":"a\"","Offset":3})";
     for (size_t step = 1; step < stream.size(); ++step) {
         std::string seen;
         FrameReader reader([&](const model::StreamFrame& frame) {
             seen += frame.data();
             return true;
         });
-        for (size_t at = 0; at < stream.size(); at += step) ASSERT_TRUE(reader.feed(std::string_view(stream).substr(at, step)));
+        for (size_t at = 0; at < stream.size(); at += step)
+            ASSERT_TRUE(reader.feed(std::string_view(stream).substr(at, step)));
         EXPECT_EQ(seen, "hi!") << step;
         EXPECT_TRUE(reader.finish());
     }
@@ -127,15 +133,19 @@ std::string rendered(std::string_view text, std::string_view json) {
 }
 
 TEST(GoTemplate, FieldsRangesAndConditions) {
-    constexpr std::string_view kJobs = R"([{"ID":"web","N":{"Count":2},"Up":true},{"ID":"big","N":{"Count":0},"Up":false}])";
+    constexpr std::string_view kJobs =
+        R"([{"ID":"web","N":{"Count":2},"Up":true},{"ID":"big","N":{"Count":0},"Up":false}])";
     EXPECT_EQ(rendered("{{range .}}{{.ID}}={{.N.Count}} {{end}}", kJobs), "web=2 big=0 ");
     EXPECT_EQ(rendered("{{range .}}{{if .Up}}{{.ID}}{{else}}no{{end}},{{end}}", kJobs), "web,no,");
-    EXPECT_EQ(rendered("{{ len . }} {{ (index . 1).ID }} {{ index . 0 | json }}", R"([1,{"ID":"x"}])"), "2 x 1");
+    EXPECT_EQ(rendered("{{ len . }} {{ (index . 1).ID }} {{ index . 0 | json }}", R"([1,{"ID":"x"}])"),
+              "2 x 1");
     EXPECT_EQ(rendered("a {{- /* gone */ -}} b {{- 1 }}", "{}"), "ab1");
     EXPECT_EQ(rendered("{{range .}}x{{else}}none{{end}}", "[]"), "none");
-    EXPECT_EQ(rendered(R"({{with .A}}{{printf "%s-%d" .B 7}}{{end}}{{$.C}})", R"({"A":{"B":"b"},"C":1.5})"), "b-71.5");
+    EXPECT_EQ(rendered(R"({{with .A}}{{printf "%s-%d" .B 7}}{{end}}{{$.C}})", R"({"A":{"B":"b"},"C":1.5})"),
+              "b-71.5");
     EXPECT_EQ(rendered("{{if eq .A \"x\"}}1{{else if .B}}2{{end}}", R"({"A":"y","B":1})"), "2");
-    EXPECT_EQ(rendered("{{.A}} {{.M}} {{.L}}", R"({"A":null,"M":{"k":"v"},"L":[1,"a"]})"), "<nil> map[k:v] [1 a]");
+    EXPECT_EQ(rendered("{{.A}} {{.M}} {{.L}}", R"({"A":null,"M":{"k":"v"},"L":[1,"a"]})"),
+              "<nil> map[k:v] [1 a]");
 }
 
 TEST(GoTemplate, MistakesAreErrors) {
@@ -169,7 +179,8 @@ TEST(CommandLine, UnknownWords) {
     EXPECT_EQ(run_command_line({"job", "plan", "-bogus"}, plan.streams), 255);
     Console count;
     EXPECT_EQ(run_command_line({"job", "run"}, count.streams), 1);
-    EXPECT_EQ(count.err, "This command takes one argument: <path>\nFor additional help try 'drover job run -help'\n");
+    EXPECT_EQ(count.err,
+              "This command takes one argument: <path>\nFor additional help try 'drover job run -help'\n");
 }
 
 // Every row can say how it is used, and its name and its group exist.
@@ -181,8 +192,10 @@ TEST(CommandLine, EveryCommandHasHelp) {
             std::vector<std::string> argv;
             std::string word;
             for (char c : std::string(command.name) + " ") {
-                if (c == ' ') argv.push_back(std::exchange(word, ""));
-                else word += c;
+                if (c == ' ')
+                    argv.push_back(std::exchange(word, ""));
+                else
+                    word += c;
             }
             argv.emplace_back(flag);
             EXPECT_EQ(run_command_line(argv, console.streams), 0) << command.name;

@@ -21,7 +21,9 @@ size_t characters(std::string_view text) {
 std::string table(const std::vector<Row>& rows, Empty empty) {
     std::vector<size_t> widths;
     auto cell = [&](const std::string& text) -> std::string_view {
-        return text.find_first_not_of(' ') == std::string::npos && empty == Empty::ShowNone ? std::string_view("<none>") : text;
+        return text.find_first_not_of(' ') == std::string::npos && empty == Empty::ShowNone
+                   ? std::string_view("<none>")
+                   : text;
     };
     for (const auto& row : rows) {
         if (widths.size() < row.size()) widths.resize(row.size());
@@ -73,8 +75,12 @@ std::string relative_time(int64_t unix_ns, int64_t now_ns) {
         int64_t seconds;
         std::string_view name;
     };
-    constexpr Unit kUnits[] = {{int64_t{12} * 30 * 86400, "y"}, {int64_t{30} * 86400, "mo"}, {86400, "d"},
-                               {3600, "h"},                     {60, "m"},                   {1, "s"}};
+    constexpr Unit kUnits[] = {{int64_t{12} * 30 * 86400, "y"},
+                               {int64_t{30} * 86400, "mo"},
+                               {86400, "d"},
+                               {3600, "h"},
+                               {60, "m"},
+                               {1, "s"}};
     std::string out;
     int shown = 0;
     for (const auto& unit : kUnits) {
@@ -97,7 +103,8 @@ std::string format_bytes(uint64_t bytes) {
         ++unit;
     }
     value = std::floor(value * 10 + 0.5) / 10;
-    return value < 10 && unit > 0 ? fmt::format("{:.1f} {}", value, kUnits[unit]) : fmt::format("{:.0f} {}", value, kUnits[unit]);
+    return value < 10 && unit > 0 ? fmt::format("{:.1f} {}", value, kUnits[unit])
+                                  : fmt::format("{:.0f} {}", value, kUnits[unit]);
 }
 
 std::string format_float(double value) {
@@ -109,11 +116,21 @@ std::string quoted(std::string_view text) {
     std::string out = "\"";
     for (char c : text) {
         switch (c) {
-            case '"': out += "\\\""; break;
-            case '\\': out += "\\\\"; break;
-            case '\n': out += "\\n"; break;
-            case '\t': out += "\\t"; break;
-            case '\r': out += "\\r"; break;
+            case '"':
+                out += "\\\"";
+                break;
+            case '\\':
+                out += "\\\\";
+                break;
+            case '\n':
+                out += "\\n";
+                break;
+            case '\t':
+                out += "\\t";
+                break;
+            case '\r':
+                out += "\\r";
+                break;
             default:
                 if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
                     out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
@@ -124,6 +141,8 @@ std::string quoted(std::string_view text) {
     return out + "\"";
 }
 
-std::string limit_id(std::string_view id, size_t length) { return std::string(id.substr(0, length)); }
+std::string limit_id(std::string_view id, size_t length) {
+    return std::string(id.substr(0, length));
+}
 
 }  // namespace drover::cli

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the CLI shows tables, key/value blocks, times, sizes and ids. Pure: the current time comes as an argument.
+// How the CLI shows tables, key/value blocks, times, sizes and ids. Pure: the current time comes as an
+// argument.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -14,8 +15,8 @@ using KeyValues = std::vector<std::pair<std::string, std::string>>;
 
 enum class Empty { ShowNone, Keep };  // an empty cell as "<none>", or as nothing
 
-// Columns as wide as their widest cell, two spaces between; the last one is not padded. No newline at the end. Cells are
-// measured in characters, not bytes.
+// Columns as wide as their widest cell, two spaces between; the last one is not padded. No newline at the
+// end. Cells are measured in characters, not bytes.
 std::string table(const std::vector<Row>& rows, Empty empty = Empty::ShowNone);
 // "Key      = value" lines, the keys padded; empty values are "<none>".
 std::string key_values(const KeyValues& pairs);

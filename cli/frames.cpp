@@ -20,9 +20,12 @@ bool FrameReader::feed(std::string_view bytes) {
     for (; scanned_ < pending_.size(); ++scanned_) {
         char c = pending_[scanned_];
         if (in_string_) {
-            if (escaped_) escaped_ = false;
-            else if (c == '\\') escaped_ = true;
-            else if (c == '"') in_string_ = false;
+            if (escaped_)
+                escaped_ = false;
+            else if (c == '\\')
+                escaped_ = true;
+            else if (c == '"')
+                in_string_ = false;
             continue;
         }
         if (depth_ == 0 && (c == ' ' || c == '\n' || c == '\r')) continue;
@@ -46,7 +49,6 @@ bool FrameReader::feed(std::string_view bytes) {
 
 bool FrameReader::one_frame(std::string_view json) {
     json = trim(json);
-    if (json == "{}") return true;
     model::StreamFrame frame;
     if (auto decoded = model::json::decode(json, frame); !decoded) {
         problem_ = decoded.error().message();

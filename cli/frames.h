@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Splits a stream of JSON objects that follow one another without separators (logs, files, monitor) into frames.
+// Splits a stream of JSON objects that follow one another without separators (logs, files, monitor) into
+// frames.
 #pragma once
 #include <functional>
 #include <string>
@@ -15,8 +16,9 @@ namespace drover::cli {
 
 class FrameReader {
  public:
-    // `on_frame` returns false to stop; heartbeats (`{}`) are not shown to it.
-    explicit FrameReader(std::function<bool(const model::StreamFrame&)> on_frame) : on_frame_(std::move(on_frame)) {}
+    // `on_frame` returns false to stop; a heartbeat is a frame without data.
+    explicit FrameReader(std::function<bool(const model::StreamFrame&)> on_frame)
+        : on_frame_(std::move(on_frame)) {}
 
     // Takes the next bytes; false to stop: on_frame said so, or what came is no frame (see finish()).
     bool feed(std::string_view bytes);
@@ -28,7 +30,7 @@ class FrameReader {
 
     std::function<bool(const model::StreamFrame&)> on_frame_;
     std::string pending_;
-    size_t scanned_ = 0;   // of pending_
+    size_t scanned_ = 0;  // of pending_
     int depth_ = 0;
     bool in_string_ = false;
     bool escaped_ = false;

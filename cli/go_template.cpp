@@ -14,11 +14,12 @@ using model::Value;
 constexpr int kDepthMax = 64;
 constexpr size_t kOutputBytesMax = 64u << 20;
 
-// ---- text -> nodes -----------------------------------------------------------------------------------------------------
+// ---- text -> nodes
+// -----------------------------------------------------------------------------------------------------
 
 struct Node {
     enum Kind { Text, Print, If, Range, With } kind = Text;
-    std::string text;            // literal text, or the pipeline
+    std::string text;  // literal text, or the pipeline
     std::vector<Node> body;
     std::vector<Node> otherwise;
 };
@@ -41,11 +42,13 @@ Result<std::vector<Piece>> cut(std::string_view text) {
             break;
         }
         auto close = text.find("}}", open);
-        if (close == std::string_view::npos) return make_error(Code::InvalidArgument, "template: unclosed action");
+        if (close == std::string_view::npos)
+            return make_error(Code::InvalidArgument, "template: unclosed action");
         auto inside = text.substr(open + 2, close - open - 2);
         if (inside.size() >= 2 && inside[0] == '-' && inside[1] == ' ') {
             inside.remove_prefix(1);
-            while (!literal.empty() && std::isspace(static_cast<unsigned char>(literal.back()))) literal.pop_back();
+            while (!literal.empty() && std::isspace(static_cast<unsigned char>(literal.back())))
+                literal.pop_back();
         }
         if (inside.size() >= 2 && inside.back() == '-' && inside[inside.size() - 2] == ' ') {
             inside.remove_suffix(1);
@@ -73,7 +76,8 @@ class Builder {
     Result<std::vector<Node>> build() {
         std::string ended_by;
         DROVER_TRY(auto nodes, list(0, ended_by));
-        if (!ended_by.empty()) return make_error(Code::InvalidArgument, "template: unexpected {{{{{}}}}}", ended_by);
+        if (!ended_by.empty())
+            return make_error(Code::InvalidArgument, "template: unexpected {{{{{}}}}}", ended_by);
         return nodes;
     }
 
@@ -102,10 +106,14 @@ class Builder {
     Result<Node> action(const std::string& text, int depth) {
         Node node{Node::Print, text, {}, {}};
         std::string pipeline;
-        if (keyword(text, "if", pipeline)) node.kind = Node::If;
-        else if (keyword(text, "range", pipeline)) node.kind = Node::Range;
-        else if (keyword(text, "with", pipeline)) node.kind = Node::With;
-        else return node;
+        if (keyword(text, "if", pipeline))
+            node.kind = Node::If;
+        else if (keyword(text, "range", pipeline))
+            node.kind = Node::Range;
+        else if (keyword(text, "with", pipeline))
+            node.kind = Node::With;
+        else
+            return node;
         node.text = pipeline;
         std::string ended_by;
         DROVER_TRY(node.body, list(depth + 1, ended_by));
@@ -116,7 +124,8 @@ class Builder {
             node.otherwise.push_back(std::move(inner));
             return node;  // the inner one has taken the {{end}}
         }
-        if (ended_by != "end") return make_error(Code::InvalidArgument, "template: unexpected EOF, {{{{end}}}} is missing");
+        if (ended_by != "end")
+            return make_error(Code::InvalidArgument, "template: unexpected EOF, {{{{end}}}} is missing");
         return node;
     }
 
@@ -124,25 +133,35 @@ class Builder {
     size_t at_ = 0;
 };
 
-// ---- values --------------------------------------------------------------------------------------------------------------
+// ---- values
+// --------------------------------------------------------------------------------------------------------------
 
 bool truth(const Value& value) {
     switch (value.kind_case()) {
-        case Value::kBoolValue: return value.bool_value();
-        case Value::kIntValue: return value.int_value() != 0;
-        case Value::kDoubleValue: return value.double_value() != 0;
-        case Value::kStringValue: return !value.string_value().empty();
-        case Value::kListValue: return !value.list_value().values().empty();
-        case Value::kMapValue: return !value.map_value().fields().empty();
-        case Value::kNumberText: return true;
-        default: return false;
+        case Value::kBoolValue:
+            return value.bool_value();
+        case Value::kIntValue:
+            return value.int_value() != 0;
+        case Value::kDoubleValue:
+            return value.double_value() != 0;
+        case Value::kStringValue:
+            return !value.string_value().empty();
+        case Value::kListValue:
+            return !value.list_value().values().empty();
+        case Value::kMapValue:
+            return !value.map_value().fields().empty();
+        case Value::kNumberText:
+            return true;
+        default:
+            return false;
     }
 }
 
 // As Go's %v prints it.
 std::string plain(const Value& value) {
     switch (value.kind_case()) {
-        case Value::kStringValue: return value.string_value();
+        case Value::kStringValue:
+            return value.string_value();
         case Value::kListValue: {
             std::vector<std::string> items;
             for (const auto& item : value.list_value().values()) items.push_back(plain(item));
@@ -152,12 +171,15 @@ std::string plain(const Value& value) {
             std::map<std::string, std::string> items;
             for (const auto& [key, item] : value.map_value().fields()) items[key] = plain(item);
             std::string out = "map[";
-            for (const auto& [key, item] : items) out += fmt::format("{}{}:{}", out.size() > 4 ? " " : "", key, item);
+            for (const auto& [key, item] : items)
+                out += fmt::format("{}{}:{}", out.size() > 4 ? " " : "", key, item);
             return out + "]";
         }
         case Value::kNullValue:
-        case Value::KIND_NOT_SET: return "<nil>";
-        default: return model::json::encode_value(value);
+        case Value::KIND_NOT_SET:
+            return "<nil>";
+        default:
+            return model::json::encode_value(value);
     }
 }
 
@@ -184,7 +206,8 @@ class Runner {
 
  private:
     Status run_one(const Node& node, const Value& dot) {
-        if (out_.size() > kOutputBytesMax) return make_error(Code::ResourceExhausted, "template: the output is too long");
+        if (out_.size() > kOutputBytesMax)
+            return make_error(Code::ResourceExhausted, "template: the output is too long");
         if (node.kind == Node::Text) return out_ += node.text, Status();
         DROVER_TRY(auto value, pipeline(node.text, dot, 0));
         if (node.kind == Node::Print) return out_ += plain(value), Status();
@@ -217,20 +240,29 @@ class Runner {
             for (; i < text.size(); ++i) {
                 char c = text[i];
                 if (quote) {
-                    if (c == '\\' && quote == '"') ++i;
-                    else if (c == quote) quote = 0;
+                    if (c == '\\' && quote == '"')
+                        ++i;
+                    else if (c == quote)
+                        quote = 0;
                     continue;
                 }
-                if (c == '"' || c == '`') quote = c;
-                else if (c == '(') ++depth;
-                else if (c == ')') --depth;
-                else if (depth == 0 && (std::isspace(static_cast<unsigned char>(c)) || (c == '|' && i > start))) break;
+                if (c == '"' || c == '`')
+                    quote = c;
+                else if (c == '(')
+                    ++depth;
+                else if (c == ')')
+                    --depth;
+                else if (depth == 0 &&
+                         (std::isspace(static_cast<unsigned char>(c)) || (c == '|' && i > start)))
+                    break;
                 else if (depth == 0 && c == '|') {
                     ++i;
                     break;
                 }
             }
-            if (quote || depth != 0) return make_error(Code::InvalidArgument, "template: unterminated string or parenthesis in {}", text);
+            if (quote || depth != 0)
+                return make_error(Code::InvalidArgument, "template: unterminated string or parenthesis in {}",
+                                  text);
             out.emplace_back(text.substr(start, std::min(i, text.size()) - start));
         }
         return out;
@@ -254,7 +286,8 @@ class Runner {
         return *last;
     }
 
-    Result<Value> run_command(const std::vector<std::string>& words, const std::optional<Value>& piped, const Value& dot, int depth) {
+    Result<Value> run_command(const std::vector<std::string>& words, const std::optional<Value>& piped,
+                              const Value& dot, int depth) {
         if (words.empty()) return make_error(Code::InvalidArgument, "template: missing value for command");
         std::vector<Value> args;
         for (size_t i = 1; i < words.size(); ++i) {
@@ -262,9 +295,12 @@ class Runner {
             args.push_back(std::move(value));
         }
         if (piped) args.push_back(*piped);
-        bool is_name = std::isalpha(static_cast<unsigned char>(words[0][0])) && words[0] != "true" && words[0] != "false" && words[0] != "nil";
+        bool is_name = std::isalpha(static_cast<unsigned char>(words[0][0])) && words[0] != "true" &&
+                       words[0] != "false" && words[0] != "nil";
         if (is_name) return call(words[0], args);
-        if (!args.empty()) return make_error(Code::InvalidArgument, "template: can't give argument to non-function {}", words[0]);
+        if (!args.empty())
+            return make_error(Code::InvalidArgument, "template: can't give argument to non-function {}",
+                              words[0]);
         return operand(words[0], dot, depth);
     }
 
@@ -297,24 +333,31 @@ class Runner {
         for (const auto& name : split(path, '.')) {
             if (name.empty()) continue;
             if (at->kind_case() != Value::kMapValue)
-                return make_error(Code::InvalidArgument, "template: can't evaluate field {} in {}", name,
-                                  at->kind_case() == Value::kListValue ? "a list" : "a value that has no fields");
+                return make_error(
+                    Code::InvalidArgument, "template: can't evaluate field {} in {}", name,
+                    at->kind_case() == Value::kListValue ? "a list" : "a value that has no fields");
             const auto& fields = at->map_value().fields();
             auto it = fields.find(name);
-            if (it == fields.end()) return make_error(Code::InvalidArgument, "template: can't evaluate field {}", name);
+            if (it == fields.end())
+                return make_error(Code::InvalidArgument, "template: can't evaluate field {}", name);
             at = &it->second;
         }
         return *at;
     }
 
     static Result<Value> call(const std::string& name, const std::vector<Value>& args) {
-        auto wrong = [&] { return make_error(Code::InvalidArgument, "template: wrong arguments for {}", name); };
+        auto wrong = [&] {
+            return make_error(Code::InvalidArgument, "template: wrong arguments for {}", name);
+        };
         std::vector<std::string> texts;
         for (const auto& arg : args) texts.push_back(plain(arg));
         if (name == "print") return text_value(join(texts, ""));
         if (name == "println") return text_value(join(texts, " ") + "\n");
-        if (name == "json" || name == "toJSON") return args.size() == 1 ? Result<Value>(text_value(model::json::encode_value(args[0]))) : wrong();
-        if (name == "eq" || name == "ne") return args.size() == 2 ? Result<Value>(bool_value((texts[0] == texts[1]) == (name == "eq"))) : wrong();
+        if (name == "json" || name == "toJSON")
+            return args.size() == 1 ? Result<Value>(text_value(model::json::encode_value(args[0]))) : wrong();
+        if (name == "eq" || name == "ne")
+            return args.size() == 2 ? Result<Value>(bool_value((texts[0] == texts[1]) == (name == "eq")))
+                                    : wrong();
         if (name == "not") return args.size() == 1 ? Result<Value>(bool_value(!truth(args[0]))) : wrong();
         if (name == "and" || name == "or") {
             if (args.empty()) return wrong();
@@ -330,11 +373,16 @@ class Runner {
 
     static Result<Value> length(const Value& of) {
         Value value;
-        if (of.kind_case() == Value::kListValue) value.set_int_value(of.list_value().values_size());
-        else if (of.kind_case() == Value::kMapValue) value.set_int_value(static_cast<int64_t>(of.map_value().fields().size()));
-        else if (of.kind_case() == Value::kStringValue) value.set_int_value(static_cast<int64_t>(of.string_value().size()));
-        else if (!truth(of)) value.set_int_value(0);
-        else return make_error(Code::InvalidArgument, "template: len of {}", plain(of));
+        if (of.kind_case() == Value::kListValue)
+            value.set_int_value(of.list_value().values_size());
+        else if (of.kind_case() == Value::kMapValue)
+            value.set_int_value(static_cast<int64_t>(of.map_value().fields().size()));
+        else if (of.kind_case() == Value::kStringValue)
+            value.set_int_value(static_cast<int64_t>(of.string_value().size()));
+        else if (!truth(of))
+            value.set_int_value(0);
+        else
+            return make_error(Code::InvalidArgument, "template: len of {}", plain(of));
         return value;
     }
 
@@ -377,7 +425,8 @@ class Runner {
             } else if (verb == 's' || verb == 'd' || verb == 'v' || verb == 't') {
                 out += texts[next++];
             } else {
-                return make_error(Code::InvalidArgument, "template: printf: %{} is not supported: %s %d %v %q %t are", verb);
+                return make_error(Code::InvalidArgument,
+                                  "template: printf: %{} is not supported: %s %d %v %q %t are", verb);
             }
         }
         return text_value(std::move(out));

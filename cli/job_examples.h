@@ -32,7 +32,8 @@ inline constexpr std::string_view kShortExample = R"hcl(job "example" {
 }
 )hcl";
 
-inline constexpr std::string_view kFullExample = R"hcl(# A job is what drover runs: groups of tasks, and the rules for where and how they run. Most of
+inline constexpr std::string_view kFullExample =
+    R"hcl(# A job is what drover runs: groups of tasks, and the rules for where and how they run. Most of
 # what follows is optional and shown with its default or a common value.
 job "example" {
   # The datacenters whose nodes may run the job; "*" stands for all of them.

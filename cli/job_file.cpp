@@ -25,18 +25,25 @@ std::string absolute(const std::string& path) {
 
 Result<std::string> read_source(Invocation& in, const std::string& path) {
     if (path == "-") {
-        if (!in.io.in) return make_error(Code::FailedPrecondition, "Error getting jobfile from \"-\": no standard input");
+        if (!in.io.in)
+            return make_error(Code::FailedPrecondition,
+                              "Error getting jobfile from \"-\": no standard input");
         std::string text(std::istreambuf_iterator<char>(*in.io.in), {});
-        if (text.size() > kJobFileBytesMax) return make_error(Code::ResourceExhausted, "the job has more than {} bytes", kJobFileBytesMax);
+        if (text.size() > kJobFileBytesMax)
+            return make_error(Code::ResourceExhausted, "the job has more than {} bytes", kJobFileBytesMax);
         return text;
     }
     struct stat info {};
     if (::stat(path.c_str(), &info) != 0)
-        return make_error(Code::NotFound, "Error getting jobfile from {}: source path error: stat {}: {}", quoted(path), absolute(path),
+        return make_error(Code::NotFound, "Error getting jobfile from {}: source path error: stat {}: {}",
+                          quoted(path), absolute(path),
                           errno == ENOENT ? "no such file or directory" : std::strerror(errno));
     if (S_ISDIR(info.st_mode))
-        return make_error(Code::InvalidArgument, "Error getting jobfile from {}: it is a directory, a file is expected", quoted(path));
-    return read_file(path, kJobFileBytesMax).context(fmt::format("Error getting jobfile from {}", quoted(path)));
+        return make_error(Code::InvalidArgument,
+                          "Error getting jobfile from {}: it is a directory, a file is expected",
+                          quoted(path));
+    return read_file(path, kJobFileBytesMax)
+        .context(fmt::format("Error getting jobfile from {}", quoted(path)));
 }
 
 }  // namespace
@@ -51,7 +58,8 @@ std::vector<Flag> job_file_flags() {
     };
 }
 
-Status read_job_file(Invocation& in, const std::string& path, model::Job& job, model::JobSubmission& submission) {
+Status read_job_file(Invocation& in, const std::string& path, model::Job& job,
+                     model::JobSubmission& submission) {
     DROVER_TRY(auto text, read_source(in, path));
     submission.set_source(text);
     if (in.on("json")) {
@@ -65,7 +73,8 @@ Status read_job_file(Invocation& in, const std::string& path, model::Job& job, m
     source.strict = in.on("hcl2-strict");
     source.environment = jobspec::variables_of_environment();
     auto slash = path.rfind('/');
-    source.functions = jobspec::local_environment(slash == std::string::npos ? absolute("") : absolute(path.substr(0, slash)));
+    source.functions = jobspec::local_environment(
+        slash == std::string::npos ? absolute("") : absolute(path.substr(0, slash)));
     for (const auto& file : in.list("var-file")) {
         DROVER_TRY(auto values, read_file(file, kJobFileBytesMax).context("Failed to read a variable file"));
         submission.set_variables(submission.variables() + values);
@@ -74,8 +83,10 @@ Status read_job_file(Invocation& in, const std::string& path, model::Job& job, m
     for (const auto& item : in.list("var")) {
         auto equals = item.find('=');
         if (equals == std::string::npos)
-            return make_error(Code::InvalidArgument, "Error parsing job file from {}:\nvariable option {} is missing its \"=\": "
-                              "-var=\"name=value\" is expected", path, quoted(item));
+            return make_error(Code::InvalidArgument,
+                              "Error parsing job file from {}:\nvariable option {} is missing its \"=\": "
+                              "-var=\"name=value\" is expected",
+                              path, quoted(item));
         auto name = item.substr(0, equals);
         auto value = item.substr(equals + 1);
         (*submission.mutable_variable_flags())[name] = value;
@@ -83,7 +94,8 @@ Status read_job_file(Invocation& in, const std::string& path, model::Job& job, m
     }
     auto diagnostics = jobspec::parse_job(source, job);
     if (diagnostics.has_errors())
-        return make_error(Code::InvalidArgument, "Error parsing job file from {}:\n{}", path, diagnostics.text());
+        return make_error(Code::InvalidArgument, "Error parsing job file from {}:\n{}", path,
+                          diagnostics.text());
     for (const auto& diagnostic : diagnostics) in.io.warn_line(diagnostic.text());
     if (in.given("vault-namespace")) job.set_vault_namespace(in.text("vault-namespace"));
     return {};
@@ -91,7 +103,8 @@ Status read_job_file(Invocation& in, const std::string& path, model::Job& job, m
 
 api::QueryParams job_scope(const model::Job& job, const api::Client& client) {
     api::QueryParams query;
-    if (!job.namespace_().empty() && client.options().namespace_name.empty()) query.emplace_back("namespace", job.namespace_());
+    if (!job.namespace_().empty() && client.options().namespace_name.empty())
+        query.emplace_back("namespace", job.namespace_());
     if (!job.region().empty() && client.options().region.empty()) query.emplace_back("region", job.region());
     return query;
 }

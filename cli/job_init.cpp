@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// job init: an example job file to start from. The short one runs as it is on any Linux agent with the exec driver.
+// job init: an example job file to start from. The short one runs as it is on any Linux agent with the exec
+// driver.
 #include "base/files.h"
 #include "cli/job_examples.h"
 #include "cli/support.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // job run, job validate, job plan: what takes a job file.
+#include "base/clock.h"
 #include "base/strings.h"
 #include "cli/diff_text.h"
 #include "cli/job_file.h"
@@ -10,7 +11,6 @@
 #include "model/json/json.h"
 #include "model/status.h"
 #include "model/validate.h"
-#include "base/clock.h"
 #include "proto/model/model.pb.h"
 
 namespace drover::cli {
@@ -31,7 +31,8 @@ std::string yellow(const Invocation& in, std::string_view text) {
 // -namespace and -region are the job's when its file does not say.
 void fill_scope(model::Job& job, const api::Client& client) {
     const auto& options = client.options();
-    if (job.namespace_().empty() && !options.namespace_name.empty()) job.set_namespace_(options.namespace_name);
+    if (job.namespace_().empty() && !options.namespace_name.empty())
+        job.set_namespace_(options.namespace_name);
     if (job.region().empty() && !options.region.empty()) job.set_region(options.region);
 }
 
@@ -71,7 +72,8 @@ int job_run(Invocation& in) {
     auto check_index = in.text("check-index");
     if (!check_index.empty()) {
         auto index = parse_uint(check_index);
-        if (!index) return fail(in, "Error parsing check-index value {}: a number is expected", quoted(check_index));
+        if (!index)
+            return fail(in, "Error parsing check-index value {}: a number is expected", quoted(check_index));
         request.set_enforce_index(true);
         request.set_job_modify_index(*index);
     }
@@ -92,7 +94,8 @@ int job_run(Invocation& in) {
     bool periodic = model::is_periodic(job);
     if (in.on("detach") || periodic || parameterized || response.eval_id().empty()) {
         in.io.line("Job registration successful");
-        if (!periodic && !parameterized && !response.eval_id().empty()) in.io.line("Evaluation ID: " + response.eval_id());
+        if (!periodic && !parameterized && !response.eval_id().empty())
+            in.io.line("Evaluation ID: " + response.eval_id());
         ui_hint(in, *client, "View this job", job_ui_path(job));
         return kExitOk;
     }
@@ -114,8 +117,9 @@ int job_validate(Invocation& in) {
     auto asked = client->put_message("/v1/validate/job", request, response, job_scope(job, *client));
     if (!asked) {
         // Without an agent the job itself can still be checked.
-        in.io.warn_line(fmt::format("Driver configuration not validated since connection to the agent couldn't be established:\n{}\n",
-                                    asked.error().message()));
+        in.io.warn_line(fmt::format(
+            "Driver configuration not validated since connection to the agent couldn't be established:\n{}\n",
+            asked.error().message()));
         response.set_warnings(model::format_warnings(model::job_warnings(job)));
         model::canonicalize(job);
         if (auto valid = model::validate(job); !valid) response.set_error(valid.error().message());
@@ -131,7 +135,10 @@ namespace {
 bool changes_allocs(const model::JobPlanResponse& plan) {
     if (plan.diff().type() == "None") return false;
     for (const auto& [group, updates] : plan.annotations().desired_tg_updates())
-        if (updates.place() + updates.stop() + updates.migrate() + updates.destructive_update() + updates.canary() > 0) return true;
+        if (updates.place() + updates.stop() + updates.migrate() + updates.destructive_update() +
+                updates.canary() >
+            0)
+            return true;
     return false;
 }
 
@@ -153,7 +160,8 @@ std::string dry_run_text(Invocation& in, const model::JobPlanResponse& plan) {
     }
     for (const auto& eval : plan.created_evals())
         if (eval.triggered_by() == model::kTriggerRollingUpdate)
-            out += fmt::format("- Rolling update, next evaluation will be in {}.\n", format_duration(eval.wait()));
+            out += fmt::format("- Rolling update, next evaluation will be in {}.\n",
+                               format_duration(eval.wait()));
     if (plan.next_periodic_launch() > 0) {
         auto now = in.io.clock() / kSecond * kSecond;
         out += fmt::format("- If submitted now, next periodic launch would be at {} ({} from now).\n",
@@ -175,12 +183,13 @@ std::string run_hint(Invocation& in, uint64_t index) {
     std::string variables;
     for (const auto& item : in.list("var")) variables += fmt::format("-var={} ", quoted(item));
     for (const auto& item : in.list("var-file")) variables += fmt::format("-var-file={} ", quoted(item));
-    return fmt::format("{}\nTo submit the job with version verification run:\n\ndrover job run -check-index {} {}{}\n\n"
-                       "When running the job with the check-index flag, the job will only be run if the\n"
-                       "job modify index given matches the server-side version. If the index has\n"
-                       "changed, another user has modified the job and the plan's results are\n"
-                       "potentially invalid.",
-                       in.io.bold(fmt::format("Job Modify Index: {}", index)), index, variables, in.args[0]);
+    return fmt::format(
+        "{}\nTo submit the job with version verification run:\n\ndrover job run -check-index {} {}{}\n\n"
+        "When running the job with the check-index flag, the job will only be run if the\n"
+        "job modify index given matches the server-side version. If the index has\n"
+        "changed, another user has modified the job and the plan's results are\n"
+        "potentially invalid.",
+        in.io.bold(fmt::format("Job Modify Index: {}", index)), index, variables, in.args[0]);
 }
 
 }  // namespace
@@ -198,8 +207,8 @@ int job_plan(Invocation& in) {
     request.set_policy_override(in.on("policy-override"));
     model::json::EncodeOptions encode;
     encode.view = model::json::View::Api;
-    auto reply = client->put(job_path(job.id().empty() ? "-" : job.id(), "/plan"), model::json::encode(request, encode),
-                             job_scope(job, *client));
+    auto reply = client->put(job_path(job.id().empty() ? "-" : job.id(), "/plan"),
+                             model::json::encode(request, encode), job_scope(job, *client));
     if (!reply) return fail(in, "Error during plan: {}", reply.error().message()), kExitPlanError;
     model::JobPlanResponse plan;
     if (auto decoded = model::json::decode(reply->body, plan); !decoded)

@@ -11,7 +11,9 @@
 namespace drover::cli {
 namespace {
 
-std::string yes(bool value) { return value ? "true" : "false"; }
+std::string yes(bool value) {
+    return value ? "true" : "false";
+}
 
 // What is asked for one job, besides the job itself.
 struct JobFacts {
@@ -75,9 +77,9 @@ int JobStatus::list() {
 // The four parts under the names that Nomad's -json has; as the server sent them.
 std::string JobStatus::one_as_json(const std::string& id, const api::QueryParams& scope, Error& error) {
     constexpr std::pair<std::string_view, std::string_view> kParts[] = {{"Allocations", "/allocations"},
-                                                                       {"Evaluations", "/evaluations"},
-                                                                       {"LatestDeployment", "/deployment"},
-                                                                       {"Summary", "/summary"}};
+                                                                        {"Evaluations", "/evaluations"},
+                                                                        {"LatestDeployment", "/deployment"},
+                                                                        {"Summary", "/summary"}};
     std::string out = "{";
     for (const auto& [key, tail] : kParts) {
         auto reply = client_.get(job_path(id, tail), scope);
@@ -92,8 +94,11 @@ std::string JobStatus::one_as_json(const std::string& id, const api::QueryParams
 
 bool JobStatus::fetch(const JobName& name, JobFacts& facts) {
     api::QueryParams scope = {{"namespace", name.namespace_name}};
-    auto failed = [&](std::string_view what, const Error& error) { return fail(in_, "Error querying {}: {}", what, error.message()), false; };
-    if (auto got = client_.get_message(job_path(name.id), facts.job, scope); !got) return failed("job", got.error());
+    auto failed = [&](std::string_view what, const Error& error) {
+        return fail(in_, "Error querying {}: {}", what, error.message()), false;
+    };
+    if (auto got = client_.get_message(job_path(name.id), facts.job, scope); !got)
+        return failed("job", got.error());
     if (in_.on("short")) return true;
     if (auto got = client_.get_message(job_path(name.id, "/summary"), facts.summary, scope); !got)
         return failed("job summary", got.error());
@@ -105,7 +110,8 @@ bool JobStatus::fetch(const JobName& name, JobFacts& facts) {
     auto evals = get_list<model::Evaluation>(client_, job_path(name.id, "/evaluations"), scope);
     if (!evals) return failed("job evaluations", evals.error());
     facts.evals = std::move(*evals);
-    std::sort(facts.evals.begin(), facts.evals.end(), [](auto& a, auto& b) { return a.create_index() > b.create_index(); });
+    std::sort(facts.evals.begin(), facts.evals.end(),
+              [](auto& a, auto& b) { return a.create_index() > b.create_index(); });
     if (auto got = client_.get_message(job_path(name.id, "/deployment"), facts.deployment, scope); !got)
         return failed("latest job deployment", got.error());
     return true;
@@ -135,7 +141,9 @@ void JobStatus::show_children(const JobFacts& facts) {
     const auto& job = facts.job;
     bool parameterized = model::is_parameterized(job);
     if (parameterized) {
-        auto names = [](const auto& list) { return join(std::vector<std::string>(list.begin(), list.end()), ", "); };
+        auto names = [](const auto& list) {
+            return join(std::vector<std::string>(list.begin(), list.end()), ", ");
+        };
         title("Parameterized Job");
         in_.io.line(key_values({{"Payload", job.parameterized_job().payload()},
                                 {"Required Metadata", names(job.parameterized_job().meta_required())},
@@ -144,25 +152,31 @@ void JobStatus::show_children(const JobFacts& facts) {
     const auto& children = facts.summary.children();
     title(parameterized ? "Parameterized Job Summary" : "Children Job Summary");
     in_.io.line(table({{"Pending", "Running", "Dead"},
-                       {std::to_string(children.pending()), std::to_string(children.running()), std::to_string(children.dead())}}));
-    auto jobs = get_list<model::JobListStub>(client_, "/v1/jobs", {{"prefix", job.id() + "/"}, {"namespace", job.namespace_()}});
+                       {std::to_string(children.pending()), std::to_string(children.running()),
+                        std::to_string(children.dead())}}));
+    auto jobs = get_list<model::JobListStub>(client_, "/v1/jobs",
+                                             {{"prefix", job.id() + "/"}, {"namespace", job.namespace_()}});
     std::vector<Row> rows = {{"ID", "Status"}};
     if (jobs)
         for (const auto& child : *jobs)
             if (child.parent_id() == job.id()) rows.push_back({child.id(), child.status()});
     title(parameterized ? "Dispatched Jobs" : "Previously Launched Jobs");
     if (rows.size() == 1)
-        in_.io.line(parameterized ? "No dispatched instances of parameterized job found" : "No instances of periodic job found");
+        in_.io.line(parameterized ? "No dispatched instances of parameterized job found"
+                                  : "No instances of periodic job found");
     else
         in_.io.line(table(rows));
 }
 
 void JobStatus::show_summary(const JobFacts& facts) {
-    std::map<std::string, model::TaskGroupSummary> groups(facts.summary.summary().begin(), facts.summary.summary().end());
-    std::vector<Row> rows = {{"Task Group", "Queued", "Starting", "Running", "Failed", "Complete", "Lost", "Unknown"}};
+    std::map<std::string, model::TaskGroupSummary> groups(facts.summary.summary().begin(),
+                                                          facts.summary.summary().end());
+    std::vector<Row> rows = {
+        {"Task Group", "Queued", "Starting", "Running", "Failed", "Complete", "Lost", "Unknown"}};
     for (const auto& [name, s] : groups) {
         Row row = {name};
-        for (auto count : {s.queued(), s.starting(), s.running(), s.failed(), s.complete(), s.lost(), s.unknown()})
+        for (auto count :
+             {s.queued(), s.starting(), s.running(), s.failed(), s.complete(), s.lost(), s.unknown()})
             row.push_back(std::to_string(count));
         rows.push_back(std::move(row));
     }
@@ -174,8 +188,10 @@ void JobStatus::show_evaluations(const JobFacts& facts) {
     if (!verbose_ && !in_.on("evals")) return;
     std::vector<Row> rows = {{"ID", "Priority", "Triggered By", "Status", "Placement Failures"}};
     for (const auto& eval : facts.evals) {
-        auto failures = eval.status() == model::kEvalStatusBlocked ? "N/A - In Progress" : yes(!eval.failed_tg_allocs().empty());
-        rows.push_back({limit_id(eval.id(), length_), std::to_string(eval.priority()), eval.triggered_by(), eval.status(), failures});
+        auto failures = eval.status() == model::kEvalStatusBlocked ? "N/A - In Progress"
+                                                                   : yes(!eval.failed_tg_allocs().empty());
+        rows.push_back({limit_id(eval.id(), length_), std::to_string(eval.priority()), eval.triggered_by(),
+                        eval.status(), failures});
     }
     title("Evaluations");
     in_.io.line(table(rows));
@@ -197,10 +213,13 @@ void JobStatus::show_failures(const JobFacts& facts) {
     size_t shown = 0;
     for (const auto& [name, metrics] : groups) {
         if (shown == kGroupsMax) {
-            in_.io.line(fmt::format("\nPlacement failures truncated. To see remainder run:\ndrover eval status {}", latest->id()));
+            in_.io.line(
+                fmt::format("\nPlacement failures truncated. To see remainder run:\ndrover eval status {}",
+                            latest->id()));
             return;
         }
-        in_.io.line(fmt::format("{}Task Group {}:\n{}", shown++ > 0 ? "\n" : "", quoted(name), metrics_text(*metrics, false, "  ")));
+        in_.io.line(fmt::format("{}Task Group {}:\n{}", shown++ > 0 ? "\n" : "", quoted(name),
+                                metrics_text(*metrics, false, "  ")));
     }
 }
 
@@ -222,8 +241,10 @@ void JobStatus::show_reschedules(const JobFacts& facts) {
     for (const auto& alloc : facts.allocs) {
         if (alloc.followup_eval_id().empty()) continue;
         for (const auto& eval : facts.evals)
-            if (eval.id() == alloc.followup_eval_id() && eval.wait_until() > now && !model::eval_terminal(eval.status()))
-                rows.push_back({alloc.task_group(), limit_id(eval.id(), length_), relative_time(eval.wait_until(), now)});
+            if (eval.id() == alloc.followup_eval_id() && eval.wait_until() > now &&
+                !model::eval_terminal(eval.status()))
+                rows.push_back({alloc.task_group(), limit_id(eval.id(), length_),
+                                relative_time(eval.wait_until(), now)});
     }
     if (rows.size() == 1) return;
     title("Future Rescheduling Attempts");
@@ -253,7 +274,8 @@ int JobStatus::show(const JobName& name) {
             in_.io.line(allocs_table(facts.allocs, {verbose_, in_.io.clock()}));
         }
     }
-    ui_hint(in_, client_, "View job details and metrics", fmt::format("/ui/jobs/{}@{}", name.id, name.namespace_name));
+    ui_hint(in_, client_, "View job details and metrics",
+            fmt::format("/ui/jobs/{}@{}", name.id, name.namespace_name));
     return kExitOk;
 }
 

@@ -67,7 +67,8 @@ int job_eval(Invocation& in) {
     request.set_job_id(name->id);
     request.mutable_eval_options()->set_force_reschedule(in.on("force-reschedule"));
     model::JobRegisterResponse response;
-    auto sent = client->put_message(job_path(name->id, "/evaluate"), request, response, {{"namespace", name->namespace_name}});
+    auto sent = client->put_message(job_path(name->id, "/evaluate"), request, response,
+                                    {{"namespace", name->namespace_name}});
     if (!sent) return fail(in, "Error evaluating job: {}", sent.error().message());
     if (in.on("detach")) {
         in.io.line(fmt::format("Created eval ID: {} ", quoted(limit_id(response.eval_id(), id_length(in)))));
@@ -78,7 +79,8 @@ int job_eval(Invocation& in) {
 
 int job_revert(Invocation& in) {
     auto version = parse_uint(in.args[1]);
-    if (!version) return fail(in, "The job version to revert to must be a number, found {}", quoted(in.args[1]));
+    if (!version)
+        return fail(in, "The job version to revert to must be a number, found {}", quoted(in.args[1]));
     auto client = make_client(in);
     if (!client) return kExitError;
     auto name = resolve_job(in, *client, in.args[0], "Error querying job prefix");
@@ -87,7 +89,8 @@ int job_revert(Invocation& in) {
     request.set_job_id(name->id);
     request.set_job_version(*version);
     model::JobRegisterResponse response;
-    auto sent = client->put_message(job_path(name->id, "/revert"), request, response, {{"namespace", name->namespace_name}});
+    auto sent = client->put_message(job_path(name->id, "/revert"), request, response,
+                                    {{"namespace", name->namespace_name}});
     if (!sent) return fail(in, "Error retrieving job versions: {}", sent.error().message());
     return follow(in, *client, response.eval_id());
 }
@@ -111,7 +114,9 @@ int job_inspect(Invocation& in) {
         const model::Job* found = nullptr;
         for (const auto& item : versions.versions())
             if (static_cast<int64_t>(item.version()) == in.number("version")) found = &item;
-        if (!found) return fail(in, "Error inspecting job: job {} at version {} not found", quoted(name->id), in.number("version"));
+        if (!found)
+            return fail(in, "Error inspecting job: job {} at version {} not found", quoted(name->id),
+                        in.number("version"));
         job = *found;
     } else if (auto got = client->get_message(job_path(name->id), job, scope); !got) {
         return fail(in, "Error inspecting job: {}", got.error().message());
@@ -135,7 +140,8 @@ int job_history(Invocation& in) {
     auto name = resolve_job(in, *client, in.args[0], "Error listing jobs");
     if (!name) return kExitError;
     bool diffs = in.on("p");
-    auto reply = client->get(job_path(name->id, "/versions"), {{"namespace", name->namespace_name}, {"diffs", diffs ? "true" : "false"}});
+    auto reply = client->get(job_path(name->id, "/versions"),
+                             {{"namespace", name->namespace_name}, {"diffs", diffs ? "true" : "false"}});
     if (!reply) return fail(in, "Error retrieving job versions: {}", reply.error().message());
     model::JobVersionsResponse versions;
     if (auto decoded = model::json::decode(reply->body, versions); !decoded)
@@ -152,7 +158,8 @@ int job_history(Invocation& in) {
         if (!job.version_tag().name().empty()) pairs.emplace_back("Tag Name", job.version_tag().name());
         auto text = key_values(pairs);
         if (diffs && i < versions.diffs_size())
-            text += fmt::format("\nDiff        = \n{}", diff_text(versions.diffs(i), {in.on("full"), in.io.colour}));
+            text += fmt::format("\nDiff        = \n{}",
+                                diff_text(versions.diffs(i), {in.on("full"), in.io.colour}));
         in.io.line(text);
     }
     return any ? kExitOk : fail(in, "version {} not found", in.text("version"));
@@ -178,11 +185,12 @@ namespace {
 std::string deployments_table(const std::vector<model::Deployment>& deployments, size_t length) {
     if (deployments.empty()) return "No deployments found";
     auto sorted = deployments;
-    std::sort(sorted.begin(), sorted.end(), [](auto& a, auto& b) { return a.create_index() > b.create_index(); });
+    std::sort(sorted.begin(), sorted.end(),
+              [](auto& a, auto& b) { return a.create_index() > b.create_index(); });
     std::vector<Row> rows = {{"ID", "Job ID", "Job Version", "Status", "Description"}};
     for (const auto& item : sorted)
-        rows.push_back({limit_id(item.id(), length), item.job_id(), std::to_string(item.job_version()), item.status(),
-                        item.status_description()});
+        rows.push_back({limit_id(item.id(), length), item.job_id(), std::to_string(item.job_version()),
+                        item.status(), item.status_description()});
     return table(rows);
 }
 
@@ -202,7 +210,8 @@ int job_deployments(Invocation& in) {
         if (auto decoded = model::json::decode(reply->body, deployment); !decoded)
             return fail(in, "Error retrieving deployments: {}", decoded.error().message());
         if (deployment.id().empty()) return in.io.line("No deployment found"), kExitOk;
-        in.io.line(deployment_text(deployment, {id_length(in) == kFullId, in.io.clock()}, in.io.bold("Deployed")));
+        in.io.line(
+            deployment_text(deployment, {id_length(in) == kFullId, in.io.clock()}, in.io.bold("Deployed")));
         return kExitOk;
     }
     auto reply = client->get(job_path(name->id, "/deployments"), query);
@@ -234,23 +243,29 @@ int deployment_status(Invocation& in) {
     if (in.args.empty()) return deployment_list(in);
     auto deployments = get_list<model::Deployment>(*client, "/v1/deployments", {{"prefix", in.args[0]}});
     if (!deployments) return fail(in, "Error retrieving deployment: {}", deployments.error().message());
-    if (deployments->empty()) return fail(in, "Error retrieving deployment: Deployment ID {} matched no deployments", quoted(in.args[0]));
+    if (deployments->empty())
+        return fail(in, "Error retrieving deployment: Deployment ID {} matched no deployments",
+                    quoted(in.args[0]));
     const auto* found = &(*deployments)[0];
     if (deployments->size() > 1) {
         found = nullptr;
         for (const auto& item : *deployments)
             if (item.id() == in.args[0]) found = &item;
     }
-    if (!found) return fail(in, "Prefix matched multiple deployments\n\n{}", deployments_table(*deployments, kFullId));
+    if (!found)
+        return fail(in, "Prefix matched multiple deployments\n\n{}",
+                    deployments_table(*deployments, kFullId));
     if (wants_data(in)) return print_data(in, model::json::encode(*found));
     if (in.on("monitor")) {
-        in.io.line(fmt::format("{}: Monitoring deployment {}", format_time(in.io.clock()), quoted(limit_id(found->id(), id_length(in)))));
+        in.io.line(fmt::format("{}: Monitoring deployment {}", format_time(in.io.clock()),
+                               quoted(limit_id(found->id(), id_length(in)))));
         auto status = monitor_deployment(in, *client, found->id(), "");
         if (!status) return fail(in, "Error monitoring deployment: {}", status.error().message());
         return *status == "failed" ? kExitError : kExitOk;
     }
     in.io.line(deployment_text(*found, {id_length(in) == kFullId, in.io.clock()}, in.io.bold("Deployed")));
-    ui_hint(in, *client, "View all deployments for this job", fmt::format("/ui/jobs/{}/deployments", found->job_id()));
+    ui_hint(in, *client, "View all deployments for this job",
+            fmt::format("/ui/jobs/{}/deployments", found->job_id()));
     return kExitOk;
 }
 

@@ -21,7 +21,8 @@ const model::Value& field(const model::Value& object, std::string_view name) {
 
 std::string text_of(const model::Value& value) {
     if (value.kind_case() == model::Value::kStringValue) return value.string_value();
-    if (value.kind_case() == model::Value::KIND_NOT_SET || value.kind_case() == model::Value::kNullValue) return "";
+    if (value.kind_case() == model::Value::KIND_NOT_SET || value.kind_case() == model::Value::kNullValue)
+        return "";
     return model::json::encode_value(value);
 }
 
@@ -40,7 +41,9 @@ int version(Invocation& in) {
 
 // Finds out what an identifier names, then shows it as the verb for that would.
 int status(Invocation& in) {
-    auto flags = [&] { return in.on("verbose") ? std::vector<std::string>{"-verbose"} : std::vector<std::string>(); };
+    auto flags = [&] {
+        return in.on("verbose") ? std::vector<std::string>{"-verbose"} : std::vector<std::string>();
+    };
     auto show = [&](std::string_view verb, const std::string& id) {
         auto argv = split(verb, ' ');
         for (const char* name : {"address", "region", "namespace", "token"})
@@ -58,9 +61,11 @@ int status(Invocation& in) {
     auto reply = client->put("/v1/search", body + "}");
     auto value = reply ? model::json::parse_value(reply->body) : Result<model::Value>(reply.error());
     if (!value) return fail(in, "Error querying search with id: {}: {}", quoted(id), value.error().message());
-    constexpr std::pair<std::string_view, std::string_view> kVerbs[] = {
-        {"jobs", "job status"}, {"evals", "eval status"}, {"allocs", "alloc status"}, {"nodes", "node status"},
-        {"deployment", "deployment status"}};
+    constexpr std::pair<std::string_view, std::string_view> kVerbs[] = {{"jobs", "job status"},
+                                                                        {"evals", "eval status"},
+                                                                        {"allocs", "alloc status"},
+                                                                        {"nodes", "node status"},
+                                                                        {"deployment", "deployment status"}};
     std::string_view verb;
     std::string_view exact;
     std::vector<std::string> contexts;
@@ -88,7 +93,8 @@ int agent_info(Invocation& in) {
     if (!value) return fail(in, "Error querying agent info: {}", value.error().message());
     for (const auto& [section, values] : sorted_fields(field(*value, "stats"))) {
         in.io.line(section);
-        for (const auto& [key, item] : sorted_fields(*values)) in.io.line(fmt::format("  {} = {}", key, text_of(*item)));
+        for (const auto& [key, item] : sorted_fields(*values))
+            in.io.line(fmt::format("  {} = {}", key, text_of(*item)));
     }
     return kExitOk;
 }
@@ -107,7 +113,8 @@ int server_members(Invocation& in) {
         return kExitOk;
     }
     auto leader_reply = client->get("/v1/status/leader");
-    auto leader = leader_reply ? model::json::parse_value(leader_reply->body) : Result<model::Value>(leader_reply.error());
+    auto leader = leader_reply ? model::json::parse_value(leader_reply->body)
+                               : Result<model::Value>(leader_reply.error());
     bool verbose = in.on("verbose") || in.on("detailed");
     std::vector<Row> rows = {{"Name", "Address", "Port", "Status", "Leader"}};
     if (verbose) rows[0].push_back("Protocol");
@@ -123,13 +130,15 @@ int server_members(Invocation& in) {
         };
         auto rpc = tag("rpc_addr").empty() ? member->addr() : tag("rpc_addr");
         bool leads = leader && leader->string_value() == fmt::format("{}:{}", rpc, tag("port"));
-        Row row = {member->name(), member->addr(), std::to_string(member->port()), member->status(), leads ? "true" : "false"};
+        Row row = {member->name(), member->addr(), std::to_string(member->port()), member->status(),
+                   leads ? "true" : "false"};
         if (verbose) row.push_back(std::to_string(member->protocol_cur()));
         row.insert(row.end(), {tag("raft_vsn"), tag("build"), tag("dc"), tag("region")});
         if (verbose) {
             std::map<std::string, std::string> tags(member->tags().begin(), member->tags().end());
             std::string text;
-            for (const auto& [key, item] : tags) text += fmt::format("{}{}={}", text.empty() ? "" : ",", key, item);
+            for (const auto& [key, item] : tags)
+                text += fmt::format("{}{}={}", text.empty() ? "" : ",", key, item);
             row.push_back(text);
         }
         rows.push_back(std::move(row));
@@ -154,8 +163,10 @@ int plugin_status(Invocation& in) {
     model::Value chosen;
     chosen.mutable_list_value();
     for (const auto& item : field(*value, "Plugins").list_value().values())
-        if (wanted.empty() || starts_with(text_of(field(item, "Name")), wanted)) *chosen.mutable_list_value()->add_values() = item;
-    if (!wanted.empty() && chosen.list_value().values().empty()) return fail(in, "No plugin(s) with prefix or ID {} found", quoted(wanted));
+        if (wanted.empty() || starts_with(text_of(field(item, "Name")), wanted))
+            *chosen.mutable_list_value()->add_values() = item;
+    if (!wanted.empty() && chosen.list_value().values().empty())
+        return fail(in, "No plugin(s) with prefix or ID {} found", quoted(wanted));
     if (wants_data(in)) return print_data(in, model::json::encode_value(chosen));
     if (chosen.list_value().values().empty()) {
         in.io.line("No plugins");
@@ -164,7 +175,8 @@ int plugin_status(Invocation& in) {
     std::vector<Row> rows = {{"Name", "Type", "Version", "State", "PID", "Launches", "Reason"}};
     for (const auto& item : chosen.list_value().values()) {
         Row row;
-        for (const char* name : {"Name", "Type", "Version", "State", "PID", "Launches", "Reason"}) row.push_back(text_of(field(item, name)));
+        for (const char* name : {"Name", "Type", "Version", "State", "PID", "Launches", "Reason"})
+            row.push_back(text_of(field(item, name)));
         rows.push_back(std::move(row));
     }
     in.io.line(table(rows));
@@ -181,7 +193,8 @@ int monitor(Invocation& in) {
         in.io.out(frame.data());
         return true;
     });
-    auto shown = client->stream("/v1/agent/monitor", query, [&](std::string_view bytes) { return reader.feed(bytes); });
+    auto shown = client->stream("/v1/agent/monitor", query,
+                                [&](std::string_view bytes) { return reader.feed(bytes); });
     if (shown) shown = reader.finish();
     if (!shown) return fail(in, "Error starting monitor: {}", shown.error().message());
     return kExitOk;
@@ -225,7 +238,9 @@ int operator_api(Invocation& in) {
     if (!starts_with(path, "/v1/")) path = "/v1" + path;
     std::string body;
     if (in.args.size() == 2) body = in.args[1];
-    if (in.given("filter")) path += (path.find('?') == std::string::npos ? "?" : "&") + api::encode_query({{"filter", in.text("filter")}});
+    if (in.given("filter"))
+        path += (path.find('?') == std::string::npos ? "?" : "&") +
+                api::encode_query({{"filter", in.text("filter")}});
     auto method = in.text("X").empty() ? (body.empty() ? "GET" : "PUT") : to_upper(in.text("X"));
     if (in.on("dryrun")) {
         in.io.out("curl \\\n");
@@ -238,7 +253,8 @@ int operator_api(Invocation& in) {
     for (const auto& header : in.list("H")) {
         auto colon = header.find(':');
         if (colon == std::string::npos) return fail(in, "-H takes \"name: value\", found {}", quoted(header));
-        request.headers[to_lower(trim(header.substr(0, colon)))] = std::string(trim(header.substr(colon + 1)));
+        request.headers[to_lower(trim(header.substr(0, colon)))] =
+            std::string(trim(header.substr(colon + 1)));
     }
     auto reply = client->raw(request);
     if (!reply) return fail(in, "Error performing request: {}", reply.error().message());
@@ -272,16 +288,17 @@ int operator_scheduler_get(Invocation& in) {
     const auto& config = response.scheduler_config();
     auto yes = [](bool value) { return value ? "true" : "false"; };
     const auto& preemption = config.preemption_config();
-    in.io.line(key_values({{"Scheduler Algorithm", config.scheduler_algorithm()},
-                           {"Memory Oversubscription", yes(config.memory_oversubscription_enabled())},
-                           {"Reject Job Registration", yes(config.reject_job_registration())},
-                           {"Pause Eval Broker", yes(config.pause_eval_broker())},
-                           {"Preemption System Scheduler", yes(preemption.system_scheduler_enabled())},
-                           {"Preemption Service Scheduler", yes(preemption.service_scheduler_enabled())},
-                           {"Preemption Batch Scheduler", yes(preemption.batch_scheduler_enabled())},
-                           {"Preemption SysBatch Scheduler", yes(preemption.sys_batch_scheduler_enabled())},
-                           {"Node Limit For Feasibility Checks", std::to_string(config.node_limit_for_feasibility_checks())},
-                           {"Modify Index", std::to_string(config.modify_index())}}));
+    in.io.line(key_values(
+        {{"Scheduler Algorithm", config.scheduler_algorithm()},
+         {"Memory Oversubscription", yes(config.memory_oversubscription_enabled())},
+         {"Reject Job Registration", yes(config.reject_job_registration())},
+         {"Pause Eval Broker", yes(config.pause_eval_broker())},
+         {"Preemption System Scheduler", yes(preemption.system_scheduler_enabled())},
+         {"Preemption Service Scheduler", yes(preemption.service_scheduler_enabled())},
+         {"Preemption Batch Scheduler", yes(preemption.batch_scheduler_enabled())},
+         {"Preemption SysBatch Scheduler", yes(preemption.sys_batch_scheduler_enabled())},
+         {"Node Limit For Feasibility Checks", std::to_string(config.node_limit_for_feasibility_checks())},
+         {"Modify Index", std::to_string(config.modify_index())}}));
     return kExitOk;
 }
 
@@ -294,24 +311,33 @@ int operator_scheduler_set(Invocation& in) {
     auto& config = *current.mutable_scheduler_config();
     auto algorithm = in.text("scheduler-algorithm");
     if (!algorithm.empty()) config.set_scheduler_algorithm(algorithm);
-    if (in.given("memory-oversubscription")) config.set_memory_oversubscription_enabled(in.on("memory-oversubscription"));
-    if (in.given("reject-job-registration")) config.set_reject_job_registration(in.on("reject-job-registration"));
+    if (in.given("memory-oversubscription"))
+        config.set_memory_oversubscription_enabled(in.on("memory-oversubscription"));
+    if (in.given("reject-job-registration"))
+        config.set_reject_job_registration(in.on("reject-job-registration"));
     if (in.given("pause-eval-broker")) config.set_pause_eval_broker(in.on("pause-eval-broker"));
     auto& preemption = *config.mutable_preemption_config();
-    if (in.given("preempt-batch-scheduler")) preemption.set_batch_scheduler_enabled(in.on("preempt-batch-scheduler"));
-    if (in.given("preempt-service-scheduler")) preemption.set_service_scheduler_enabled(in.on("preempt-service-scheduler"));
-    if (in.given("preempt-sysbatch-scheduler")) preemption.set_sys_batch_scheduler_enabled(in.on("preempt-sysbatch-scheduler"));
-    if (in.given("preempt-system-scheduler")) preemption.set_system_scheduler_enabled(in.on("preempt-system-scheduler"));
+    if (in.given("preempt-batch-scheduler"))
+        preemption.set_batch_scheduler_enabled(in.on("preempt-batch-scheduler"));
+    if (in.given("preempt-service-scheduler"))
+        preemption.set_service_scheduler_enabled(in.on("preempt-service-scheduler"));
+    if (in.given("preempt-sysbatch-scheduler"))
+        preemption.set_sys_batch_scheduler_enabled(in.on("preempt-sysbatch-scheduler"));
+    if (in.given("preempt-system-scheduler"))
+        preemption.set_system_scheduler_enabled(in.on("preempt-system-scheduler"));
     if (in.given("node-limit-for-feasibility-checks")) {
-        if (in.number("node-limit-for-feasibility-checks") < 0) return fail_text(in, "-node-limit-for-feasibility-checks takes 0 or more");
-        config.set_node_limit_for_feasibility_checks(static_cast<uint64_t>(in.number("node-limit-for-feasibility-checks")));
+        if (in.number("node-limit-for-feasibility-checks") < 0)
+            return fail_text(in, "-node-limit-for-feasibility-checks takes 0 or more");
+        config.set_node_limit_for_feasibility_checks(
+            static_cast<uint64_t>(in.number("node-limit-for-feasibility-checks")));
     }
     api::QueryParams query;
     if (in.given("check-index")) query.emplace_back("cas", in.text("check-index"));
     auto reply = client->put("/v1/operator/scheduler/configuration", model::json::encode(config), query);
     auto value = reply ? model::json::parse_value(reply->body) : Result<model::Value>(reply.error());
     if (!value) return fail(in, "Error setting scheduler configuration: {}", value.error().message());
-    if (!field(*value, "Updated").bool_value()) return fail_text(in, "Scheduler configuration could not be atomically updated, please try again");
+    if (!field(*value, "Updated").bool_value())
+        return fail_text(in, "Scheduler configuration could not be atomically updated, please try again");
     in.io.line("Scheduler configuration updated!");
     return kExitOk;
 }

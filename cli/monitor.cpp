@@ -50,22 +50,28 @@ class EvalMonitor {
 // One look at the evaluation and its allocations; waits for a change of the evaluation.
 bool EvalMonitor::poll(const std::string& eval_id, model::Evaluation& eval) {
     api::QueryParams query = {{"index", std::to_string(index_)}, {"wait", std::string(kPollWait)}};
-    auto reply = client_.get("/v1/evaluation/" + api::escape_segment(eval_id), index_ > 0 ? query : api::QueryParams());
+    auto reply = client_.get("/v1/evaluation/" + api::escape_segment(eval_id),
+                             index_ > 0 ? query : api::QueryParams());
     auto read = reply ? model::json::decode(reply->body, eval) : Status(reply.error());
     if (!read) return fail(in_, "Error reading evaluation: {}", read.error().message()), false;
     bool same = reply->index() == index_;
     index_ = reply->index();
-    auto allocs = get_list<model::AllocationListStub>(client_, fmt::format("/v1/evaluation/{}/allocations", eval_id));
+    auto allocs =
+        get_list<model::AllocationListStub>(client_, fmt::format("/v1/evaluation/{}/allocations", eval_id));
     if (!allocs) return fail(in_, "Error reading allocations: {}", allocs.error().message()), false;
     show_changes(eval, *allocs);
     // A server without blocking queries would be asked as fast as it answers.
-    if (same && !model::eval_terminal(eval.status())) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    if (same && !model::eval_terminal(eval.status()))
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
     return true;
 }
 
-void EvalMonitor::show_changes(const model::Evaluation& eval, const std::vector<model::AllocationListStub>& allocs) {
-    if (node_.empty() && !eval.node_id().empty()) output(fmt::format("Evaluation triggered by node {}", id(eval.node_id())));
-    if (job_.empty() && !eval.job_id().empty()) output(fmt::format("Evaluation triggered by job {}", quoted(eval.job_id())));
+void EvalMonitor::show_changes(const model::Evaluation& eval,
+                               const std::vector<model::AllocationListStub>& allocs) {
+    if (node_.empty() && !eval.node_id().empty())
+        output(fmt::format("Evaluation triggered by node {}", id(eval.node_id())));
+    if (job_.empty() && !eval.job_id().empty())
+        output(fmt::format("Evaluation triggered by job {}", quoted(eval.job_id())));
     if (deployment_.empty() && !eval.deployment_id().empty())
         output(fmt::format("Evaluation within deployment: {}", id(eval.deployment_id())));
     node_ = eval.node_id();
@@ -74,15 +80,15 @@ void EvalMonitor::show_changes(const model::Evaluation& eval, const std::vector<
     for (const auto& alloc : allocs) {
         auto [it, fresh] = allocs_.try_emplace(alloc.id(), AllocSeen{alloc.client_status()});
         if (fresh && alloc.create_index() < eval.create_index())
-            output(fmt::format("Allocation {} modified: node {}, group {}", id(alloc.id()), id(alloc.node_id()),
-                               quoted(alloc.task_group())));
+            output(fmt::format("Allocation {} modified: node {}, group {}", id(alloc.id()),
+                               id(alloc.node_id()), quoted(alloc.task_group())));
         else if (fresh && alloc.desired_status() == model::kAllocDesiredRun)
-            output(fmt::format("Allocation {} created: node {}, group {}", id(alloc.id()), id(alloc.node_id()),
-                               quoted(alloc.task_group())));
+            output(fmt::format("Allocation {} created: node {}, group {}", id(alloc.id()),
+                               id(alloc.node_id()), quoted(alloc.task_group())));
         if (fresh || it->second.client_status == alloc.client_status()) continue;
         auto why = alloc.client_description().empty() ? "" : fmt::format(" ({})", alloc.client_description());
-        output(fmt::format("Allocation {} status changed: {} -> {}{}", id(alloc.id()), quoted(it->second.client_status),
-                           quoted(alloc.client_status()), why));
+        output(fmt::format("Allocation {} status changed: {} -> {}{}", id(alloc.id()),
+                           quoted(it->second.client_status), quoted(alloc.client_status()), why));
         it->second.client_status = alloc.client_status();
     }
     if (status_ != eval.status() && eval.status() != model::kEvalStatusPending)
@@ -91,7 +97,8 @@ void EvalMonitor::show_changes(const model::Evaluation& eval, const std::vector<
 }
 
 void EvalMonitor::show_end(const model::Evaluation& eval) {
-    auto finished = fmt::format("Evaluation {} finished with status {}", id(eval.id()), quoted(eval.status()));
+    auto finished =
+        fmt::format("Evaluation {} finished with status {}", id(eval.id()), quoted(eval.status()));
     if (eval.failed_tg_allocs().empty()) return headline(finished);
     not_placed_ = true;
     headline(finished + " but failed to place all allocations:");
@@ -102,7 +109,8 @@ void EvalMonitor::show_end(const model::Evaluation& eval) {
         in_.io.line(metrics_text(*metrics, false, "      "));
     }
     if (!eval.blocked_eval().empty())
-        output(fmt::format("Evaluation {} waiting for additional capacity to place remainder", id(eval.blocked_eval())));
+        output(fmt::format("Evaluation {} waiting for additional capacity to place remainder",
+                           id(eval.blocked_eval())));
 }
 
 int EvalMonitor::run(std::string eval_id) {
@@ -117,7 +125,8 @@ int EvalMonitor::run(std::string eval_id) {
         show_end(eval);
         if (eval.next_eval().empty()) break;
         if (eval.wait() > 0)
-            headline(fmt::format("Monitoring next evaluation {} in {}", id(eval.next_eval()), format_duration(eval.wait())));
+            headline(fmt::format("Monitoring next evaluation {} in {}", id(eval.next_eval()),
+                                 format_duration(eval.wait())));
         eval_id = eval.next_eval();
         status_ = "pending";
         job_.clear();
@@ -162,7 +171,8 @@ std::string rollback_of(api::Client& client, const model::Deployment& failed) {
     for (int i = 0; i < kTries; ++i) {
         model::Deployment latest;
         auto status = client.get_message(job_path(failed.job_id(), "/deployment"), latest);
-        if (status && !latest.id().empty() && latest.id() != failed.id() && latest.job_version() != failed.job_version())
+        if (status && !latest.id().empty() && latest.id() != failed.id() &&
+            latest.job_version() != failed.job_version())
             return latest.id();
         std::this_thread::sleep_for(std::chrono::milliseconds(250));
     }
@@ -193,12 +203,14 @@ Result<std::string> monitor_deployment(Invocation& in, api::Client& client, cons
         if (verbose) {
             DROVER_TRY(auto allocs, get_list<model::AllocationListStub>(
                                         client, fmt::format("/v1/deployment/allocations/{}", deployment_id)));
-            block += fmt::format("\n\n{}\n{}", in.io.bold("Allocations"), allocs_table(allocs, {verbose, in.io.clock()}));
+            block += fmt::format("\n\n{}\n{}", in.io.bold("Allocations"),
+                                 allocs_table(allocs, {verbose, in.io.clock()}));
         }
         if (block != shown) printer.print(fmt::format("{}\n{}", format_time(in.io.clock()), block));
         shown = block;
         if (!model::deployment_active(deployment.status())) {
-            if (deployment.status() != model::kDeploymentFailed || !auto_reverts(deployment)) return deployment.status();
+            if (deployment.status() != model::kDeploymentFailed || !auto_reverts(deployment))
+                return deployment.status();
             auto next = rollback_of(client, deployment);
             if (next.empty()) return deployment.status();
             DROVER_TRY(auto ignored, monitor_deployment(in, client, next, line_prefix));

@@ -14,8 +14,12 @@ namespace {
 
 constexpr uint64_t kMiB = 1u << 20;
 
-std::string yes(bool value) { return value ? "true" : "false"; }
-std::string mib(int64_t value) { return format_bytes(static_cast<uint64_t>(std::max<int64_t>(value, 0)) * kMiB); }
+std::string yes(bool value) {
+    return value ? "true" : "false";
+}
+std::string mib(int64_t value) {
+    return format_bytes(static_cast<uint64_t>(std::max<int64_t>(value, 0)) * kMiB);
+}
 
 class NodeView {
  public:
@@ -65,22 +69,27 @@ int NodeView::list() {
     rows[0].insert(rows[0].end(), {"Drain", "Eligibility", "Status"});
     if (in_.on("allocs")) rows[0].push_back("Running Allocs");
     for (const auto& node : *nodes) {
-        Row row = {limit_id(node.id(), length_), node.node_pool(), node.datacenter(), node.name(), node.node_class()};
+        Row row = {limit_id(node.id(), length_), node.node_pool(), node.datacenter(), node.name(),
+                   node.node_class()};
         auto os = node.attributes().find("os.name");
         if (in_.on("os")) row.push_back(os == node.attributes().end() ? "" : os->second);
         if (verbose_) row.insert(row.end(), {node.address(), node.version()});
         row.insert(row.end(), {yes(node.drain()), node.scheduling_eligibility(), node.status()});
         if (in_.on("allocs")) {
-            auto allocs = get_list<model::Allocation>(client_, fmt::format("/v1/node/{}/allocations", node.id()));
+            auto allocs =
+                get_list<model::Allocation>(client_, fmt::format("/v1/node/{}/allocations", node.id()));
             if (!allocs) return fail(in_, "Error querying node allocations: {}", allocs.error().message());
-            row.push_back(std::to_string(std::count_if(allocs->begin(), allocs->end(),
-                                                       [](const auto& a) { return a.client_status() == model::kAllocClientRunning; })));
+            row.push_back(std::to_string(std::count_if(allocs->begin(), allocs->end(), [](const auto& a) {
+                return a.client_status() == model::kAllocClientRunning;
+            })));
         }
         rows.push_back(std::move(row));
     }
     in_.io.line(table(rows));
     if (auto next = reply->next_token(); !next.empty())
-        in_.io.line(fmt::format("\nResults have been paginated. To get the next page run:\n\ndrover node status -page-token {}", next));
+        in_.io.line(fmt::format(
+            "\nResults have been paginated. To get the next page run:\n\ndrover node status -page-token {}",
+            next));
     ui_hint(in_, client_, "View and manage Nomad clients", "/ui/clients");
     return kExitOk;
 }
@@ -88,7 +97,8 @@ int NodeView::list() {
 void NodeView::show_basics() {
     std::string drain = yes(node_.has_drain_strategy());
     if (node_.has_drain_strategy() && node_.drain_strategy().force_deadline() > 0)
-        drain += fmt::format("; {} deadline", relative_time(node_.drain_strategy().force_deadline(), in_.io.clock()));
+        drain += fmt::format("; {} deadline",
+                             relative_time(node_.drain_strategy().force_deadline(), in_.io.clock()));
     auto names = [](const auto& map) {
         std::set<std::string> sorted;
         for (const auto& [name, value] : map) sorted.insert(name);
@@ -104,7 +114,8 @@ void NodeView::show_basics() {
                        {"Status", node_.status()},
                        {"CSI Controllers", names(node_.csi_controller_plugins())},
                        {"CSI Drivers", names(node_.csi_node_plugins())}};
-    if (have_host_) pairs.emplace_back("Uptime", format_duration(static_cast<int64_t>(host_.uptime()) * kSecond));
+    if (have_host_)
+        pairs.emplace_back("Uptime", format_duration(static_cast<int64_t>(host_.uptime()) * kSecond));
     if (!verbose_) {
         pairs.emplace_back("Host Volumes", names(node_.host_volumes()));
         pairs.emplace_back("Host Networks", names(node_.host_networks()));
@@ -122,7 +133,8 @@ void NodeView::show_drivers() {
     std::map<std::string, model::DriverInfo> drivers(node_.drivers().begin(), node_.drivers().end());
     std::vector<Row> rows = {{"Driver", "Detected", "Healthy", "Message", "Time"}};
     for (const auto& [name, info] : drivers)
-        rows.push_back({name, yes(info.detected()), yes(info.healthy()), info.health_description(), format_time(info.update_time())});
+        rows.push_back({name, yes(info.detected()), yes(info.healthy()), info.health_description(),
+                        format_time(info.update_time())});
     title("Drivers");
     in_.io.line(table(rows));
 }
@@ -134,9 +146,11 @@ void NodeView::show_events() {
         const auto& event = node_.events(i);
         Row row = {format_time(event.timestamp()), event.subsystem(), event.message()};
         std::map<std::string, std::string> details(event.details().begin(), event.details().end());
-        if (auto driver = details.find("driver"); driver != details.end()) row[1] = fmt::format("Driver: {}", driver->second);
+        if (auto driver = details.find("driver"); driver != details.end())
+            row[1] = fmt::format("Driver: {}", driver->second);
         std::string text;
-        for (const auto& [key, value] : details) text += fmt::format("{}{} = {}", text.empty() ? "" : ", ", key, value);
+        for (const auto& [key, value] : details)
+            text += fmt::format("{}{} = {}", text.empty() ? "" : ", ", key, value);
         if (verbose_) row.push_back(text);
         rows.push_back(std::move(row));
     }
@@ -154,9 +168,11 @@ void NodeView::show_resources() {
         ++count;
     }
     title("Allocated Resources");
-    in_.io.line(table({{"CPU", "Memory", "Disk", "Alloc Count"},
-                       {fmt::format("{}/{} MHz", used.cpu, total.cpu), fmt::format("{}/{}", mib(used.memory_mb), mib(total.memory_mb)),
-                        fmt::format("{}/{}", mib(used.disk_mb), mib(total.disk_mb)), std::to_string(count)}}));
+    in_.io.line(
+        table({{"CPU", "Memory", "Disk", "Alloc Count"},
+               {fmt::format("{}/{} MHz", used.cpu, total.cpu),
+                fmt::format("{}/{}", mib(used.memory_mb), mib(total.memory_mb)),
+                fmt::format("{}/{}", mib(used.disk_mb), mib(total.disk_mb)), std::to_string(count)}}));
 }
 
 void NodeView::show_host() {
@@ -174,31 +190,40 @@ void NodeView::show_host() {
     }
     auto total = model::available(node_);
     title("Allocation Resource Utilization");
-    in_.io.line(table({{"CPU", "Memory"}, {fmt::format("{:.0f}/{} MHz", ticks, total.cpu),
-                                           fmt::format("{}/{}", format_bytes(memory), mib(total.memory_mb))}}));
+    in_.io.line(table({{"CPU", "Memory"},
+                       {fmt::format("{:.0f}/{} MHz", ticks, total.cpu),
+                        fmt::format("{}/{}", format_bytes(memory), mib(total.memory_mb))}}));
     title("Host Resource Utilization");
     const auto& disk = host_.alloc_dir_stats();
-    in_.io.line(table({{"CPU", "Memory", "Disk"},
-                       {fmt::format("{:.0f}/{} MHz", host_.cpu_ticks_consumed(), total.cpu),
-                        fmt::format("{}/{}", format_bytes(host_.memory().used()), format_bytes(host_.memory().total())),
-                        fmt::format("{}/{}", format_bytes(disk.used()), format_bytes(disk.size()))}}));
+    in_.io.line(table(
+        {{"CPU", "Memory", "Disk"},
+         {fmt::format("{:.0f}/{} MHz", host_.cpu_ticks_consumed(), total.cpu),
+          fmt::format("{}/{}", format_bytes(host_.memory().used()), format_bytes(host_.memory().total())),
+          fmt::format("{}/{}", format_bytes(disk.used()), format_bytes(disk.size()))}}));
     if (!in_.on("stats")) return;
     title("CPU Stats");
     for (int i = 0; i < host_.cpu_size(); ++i) {
         const auto& cpu = host_.cpu(i);
         if (i > 0) in_.io.line("");
-        in_.io.line(key_values({{"CPU", cpu.cpu()}, {"User", fmt::format("{:.2f}%", cpu.user())},
-                                {"System", fmt::format("{:.2f}%", cpu.system())}, {"Idle", fmt::format("{:.2f}%", cpu.idle())}}));
+        in_.io.line(key_values({{"CPU", cpu.cpu()},
+                                {"User", fmt::format("{:.2f}%", cpu.user())},
+                                {"System", fmt::format("{:.2f}%", cpu.system())},
+                                {"Idle", fmt::format("{:.2f}%", cpu.idle())}}));
     }
     title("Memory Stats");
-    in_.io.line(key_values({{"Total", format_bytes(host_.memory().total())}, {"Available", format_bytes(host_.memory().available())},
-                            {"Used", format_bytes(host_.memory().used())}, {"Free", format_bytes(host_.memory().free())}}));
+    in_.io.line(key_values({{"Total", format_bytes(host_.memory().total())},
+                            {"Available", format_bytes(host_.memory().available())},
+                            {"Used", format_bytes(host_.memory().used())},
+                            {"Free", format_bytes(host_.memory().free())}}));
     title("Disk Stats");
     for (int i = 0; i < host_.disk_stats_size(); ++i) {
         const auto& stats = host_.disk_stats(i);
         if (i > 0) in_.io.line("");
-        in_.io.line(key_values({{"Device", stats.device()}, {"MountPoint", stats.mountpoint()}, {"Size", format_bytes(stats.size())},
-                                {"Used", format_bytes(stats.used())}, {"Available", format_bytes(stats.available())},
+        in_.io.line(key_values({{"Device", stats.device()},
+                                {"MountPoint", stats.mountpoint()},
+                                {"Size", format_bytes(stats.size())},
+                                {"Used", format_bytes(stats.used())},
+                                {"Available", format_bytes(stats.available())},
                                 {"Used Percent", fmt::format("{:.2f}%", stats.used_percent())},
                                 {"Inodes Percent", fmt::format("{:.2f}%", stats.inodes_used_percent())}}));
     }

@@ -18,7 +18,8 @@ std::optional<std::string> chosen_node(Invocation& in, api::Client& client) {
 // One line for each thing that happens to the node and its allocations until nothing runs there any more.
 class DrainMonitor {
  public:
-    DrainMonitor(Invocation& in, api::Client& client, std::string id) : in_(in), client_(client), id_(std::move(id)) {}
+    DrainMonitor(Invocation& in, api::Client& client, std::string id)
+        : in_(in), client_(client), id_(std::move(id)) {}
 
     int run() {
         line("Ctrl-C to stop monitoring: will not cancel the node drain");
@@ -29,9 +30,11 @@ class DrainMonitor {
             auto allocs = get_list<model::Allocation>(client_, fmt::format("/v1/node/{}/allocations", id_));
             if (!allocs) return fail(in_, "Error monitoring allocations: {}", allocs.error().message());
             bool draining = node.has_drain_strategy();
-            if (draining && !std::exchange(announced_, true)) line(fmt::format("Node {} drain strategy set", quoted(id_)));
+            if (draining && !std::exchange(announced_, true))
+                line(fmt::format("Node {} drain strategy set", quoted(id_)));
             bool running = show(*allocs);
-            if (!draining && !std::exchange(completed_, true)) line(fmt::format("Drain complete for node {}", id_));
+            if (!draining && !std::exchange(completed_, true))
+                line(fmt::format("Drain complete for node {}", id_));
             if (!draining && !running) break;
             std::this_thread::sleep_for(std::chrono::milliseconds(500));
         }
@@ -45,7 +48,9 @@ class DrainMonitor {
         bool stopping = false;
         std::string status;
     };
-    void line(std::string_view text) { in_.io.line(fmt::format("{}: {}", format_time(in_.io.clock()), text)); }
+    void line(std::string_view text) {
+        in_.io.line(fmt::format("{}: {}", format_time(in_.io.clock()), text));
+    }
     // Whether something that must go is still there.
     bool show(const std::vector<model::Allocation>& allocs) {
         bool running = false;
@@ -53,11 +58,18 @@ class DrainMonitor {
             bool ended = model::client_terminal(alloc);
             auto [it, fresh] = seen_.try_emplace(alloc.id());
             auto& seen = it->second;
-            if (fresh) seen = {ended, ended || alloc.desired_status() != model::kAllocDesiredRun, alloc.client_status()};
-            auto tell = [&](std::string_view what) { line(fmt::format("Alloc {} {}", quoted(alloc.id()), what)); };
-            if (alloc.desired_transition().migrate() && !std::exchange(seen.migrating, true)) tell("marked for migration");
-            if (alloc.desired_status() != model::kAllocDesiredRun && !std::exchange(seen.stopping, true)) tell("draining");
-            if (seen.status != alloc.client_status()) tell(fmt::format("status {} -> {}", seen.status, alloc.client_status()));
+            if (fresh)
+                seen = {ended, ended || alloc.desired_status() != model::kAllocDesiredRun,
+                        alloc.client_status()};
+            auto tell = [&](std::string_view what) {
+                line(fmt::format("Alloc {} {}", quoted(alloc.id()), what));
+            };
+            if (alloc.desired_transition().migrate() && !std::exchange(seen.migrating, true))
+                tell("marked for migration");
+            if (alloc.desired_status() != model::kAllocDesiredRun && !std::exchange(seen.stopping, true))
+                tell("draining");
+            if (seen.status != alloc.client_status())
+                tell(fmt::format("status {} -> {}", seen.status, alloc.client_status()));
             seen.status = alloc.client_status();
             bool stays = in_.on("ignore-system") && alloc.job().type().find("sys") == 0;
             running |= !ended && !stays;
@@ -97,7 +109,8 @@ std::optional<std::string> own_node_id(Invocation& in, api::Client& client) {
 int node_eligibility(Invocation& in) {
     if (in.on("enable") == in.on("disable"))
         return usage_error(in, "Either the '-enable' or '-disable' flag must be set");
-    if (!in.on("self") && in.args.empty()) return usage_error(in, "Node ID must be specified if -self isn't being used");
+    if (!in.on("self") && in.args.empty())
+        return usage_error(in, "Node ID must be specified if -self isn't being used");
     auto client = make_client(in);
     if (!client) return kExitError;
     auto id = chosen_node(in, *client);
@@ -107,14 +120,18 @@ int node_eligibility(Invocation& in) {
     request.set_eligibility(in.on("enable") ? "eligible" : "ineligible");
     auto sent = client->put(fmt::format("/v1/node/{}/eligibility", *id), model::json::encode(request));
     if (!sent) return fail(in, "Error updating scheduling eligibility: {}", sent.error().message());
-    in.io.line(fmt::format("Node {} scheduling eligibility set: {} for scheduling", quoted(*id), request.eligibility()));
+    in.io.line(fmt::format("Node {} scheduling eligibility set: {} for scheduling", quoted(*id),
+                           request.eligibility()));
     return kExitOk;
 }
 
 int node_drain(Invocation& in) {
     int modes = (in.on("enable") ? 1 : 0) + (in.on("disable") ? 1 : 0) + (in.on("monitor") ? 1 : 0);
-    if (modes != 1) return usage_error(in, "Either the '-enable' or '-disable' flag must be set, unless using '-monitor'");
-    if (!in.on("self") && in.args.empty()) return usage_error(in, "Node ID must be specified if -self isn't being used");
+    if (modes != 1)
+        return usage_error(in,
+                           "Either the '-enable' or '-disable' flag must be set, unless using '-monitor'");
+    if (!in.on("self") && in.args.empty())
+        return usage_error(in, "Node ID must be specified if -self isn't being used");
     if (in.on("force") + in.on("no-deadline") + in.given("deadline") > 1)
         return usage_error(in, "-deadline, -force and -no-deadline exclude one another");
     auto client = make_client(in);
@@ -124,7 +141,8 @@ int node_drain(Invocation& in) {
     if (in.on("monitor")) return DrainMonitor(in, *client, *id).run();
     auto verb = in.on("enable") ? "enable" : "disable";
     if (!in.on("yes")) {
-        auto answer = ask(in, fmt::format("Are you sure you want to {} drain mode for node {}?", verb, quoted(*id)));
+        auto answer =
+            ask(in, fmt::format("Are you sure you want to {} drain mode for node {}?", verb, quoted(*id)));
         if (answer == Answer::Failed) return kExitError;
         if (answer == Answer::No) return in.io.line("Canceling drain toggle"), kExitOk;
     }

@@ -24,15 +24,19 @@ Columns columns_of(const model::Deployment& deployment) {
     return columns;
 }
 
-std::string yes(bool value) { return value ? "true" : "false"; }
+std::string yes(bool value) {
+    return value ? "true" : "false";
+}
 
 }  // namespace
 
-std::string allocs_table(const std::vector<model::AllocationListStub>& allocs, const ShowOptions& options, bool with_node_name) {
+std::string allocs_table(const std::vector<model::AllocationListStub>& allocs, const ShowOptions& options,
+                         bool with_node_name) {
     if (allocs.empty()) return "No allocations placed";
     std::vector<const model::AllocationListStub*> sorted;
     for (const auto& alloc : allocs) sorted.push_back(&alloc);
-    std::stable_sort(sorted.begin(), sorted.end(), [](auto* a, auto* b) { return a->create_index() > b->create_index(); });
+    std::stable_sort(sorted.begin(), sorted.end(),
+                     [](auto* a, auto* b) { return a->create_index() > b->create_index(); });
     std::vector<Row> rows(1);
     if (options.verbose) {
         rows[0] = {"ID", "Eval ID", "Node ID"};
@@ -40,7 +44,8 @@ std::string allocs_table(const std::vector<model::AllocationListStub>& allocs, c
     } else {
         rows[0] = {"ID", "Node ID"};
     }
-    for (const char* title : {"Task Group", "Version", "Desired", "Status", "Created", "Modified"}) rows[0].push_back(title);
+    for (const char* title : {"Task Group", "Version", "Desired", "Status", "Created", "Modified"})
+        rows[0].push_back(title);
     for (const auto* alloc : sorted) {
         Row row;
         if (options.verbose) {
@@ -49,16 +54,20 @@ std::string allocs_table(const std::vector<model::AllocationListStub>& allocs, c
         } else {
             row = {limit_id(alloc->id(), kShortId), limit_id(alloc->node_id(), kShortId)};
         }
-        auto when = [&](int64_t ns) { return options.verbose ? format_time(ns) : relative_time(ns, options.now_ns); };
-        for (const auto& cell : {alloc->task_group(), std::to_string(alloc->job_version()), alloc->desired_status(),
-                                 alloc->client_status(), when(alloc->create_time()), when(alloc->modify_time())})
+        auto when = [&](int64_t ns) {
+            return options.verbose ? format_time(ns) : relative_time(ns, options.now_ns);
+        };
+        for (const auto& cell :
+             {alloc->task_group(), std::to_string(alloc->job_version()), alloc->desired_status(),
+              alloc->client_status(), when(alloc->create_time()), when(alloc->modify_time())})
             row.push_back(cell);
         rows.push_back(std::move(row));
     }
     return table(rows);
 }
 
-std::string deployment_text(const model::Deployment& deployment, const ShowOptions& options, std::string_view bold_deployed) {
+std::string deployment_text(const model::Deployment& deployment, const ShowOptions& options,
+                            std::string_view bold_deployed) {
     KeyValues pairs = {{"ID", limit_id(deployment.id(), options.verbose ? kFullId : kShortId)},
                        {"Job ID", deployment.job_id()},
                        {"Job Version", std::to_string(deployment.job_version())},
@@ -107,7 +116,8 @@ std::string metrics_text(const model::AllocationMetric& metrics, bool scores, st
         line(fmt::format("Class {}: {} nodes excluded by filter", quoted(name), count));
     for (const auto& [name, count] : sorted(metrics.constraint_filtered()))
         line(fmt::format("Constraint {}: {} nodes excluded by filter", quoted(name), count));
-    if (metrics.nodes_exhausted() > 0) line(fmt::format("Resources exhausted on {} nodes", metrics.nodes_exhausted()));
+    if (metrics.nodes_exhausted() > 0)
+        line(fmt::format("Resources exhausted on {} nodes", metrics.nodes_exhausted()));
     for (const auto& [name, count] : sorted(metrics.class_exhausted()))
         line(fmt::format("Class {} exhausted on {} nodes", quoted(name), count));
     for (const auto& [name, count] : sorted(metrics.dimension_exhausted()))
@@ -136,7 +146,8 @@ std::string metrics_text(const model::AllocationMetric& metrics, bool scores, st
 
 std::string failed_group_title(std::string_view group, const model::AllocationMetric& metrics) {
     auto count = metrics.coalesced_failures() + 1;
-    return fmt::format("Task Group {} (failed to place {} {}):", quoted(group), count, count == 1 ? "allocation" : "allocations");
+    return fmt::format("Task Group {} (failed to place {} {}):", quoted(group), count,
+                       count == 1 ? "allocation" : "allocations");
 }
 
 }  // namespace drover::cli

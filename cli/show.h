@@ -25,7 +25,8 @@ std::string allocs_table(const std::vector<model::AllocationListStub>& allocs, c
                          bool with_node_name = true);
 
 // The key/value block and the Deployed table.
-std::string deployment_text(const model::Deployment& deployment, const ShowOptions& options, std::string_view bold_deployed);
+std::string deployment_text(const model::Deployment& deployment, const ShowOptions& options,
+                            std::string_view bold_deployed);
 
 std::string deployed_table(const model::Deployment& deployment);
 

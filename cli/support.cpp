@@ -21,7 +21,8 @@ std::string env_text(const char* name) {
     return value ? value : "";
 }
 
-// A UUID prefix as the servers take it: an even number of hex digits. Nullopt when it is too short to mean anything.
+// A UUID prefix as the servers take it: an even number of hex digits. Nullopt when it is too short to mean
+// anything.
 std::optional<std::string> uuid_prefix(Invocation& in, const std::string& text) {
     if (text.size() < 2) {
         in.io.error_line("Identifier must contain at least two characters.");
@@ -118,12 +119,17 @@ Answer ask(Invocation& in, std::string_view question) {
     return Answer::No;
 }
 
-size_t id_length(const Invocation& in) { return declares(in, "verbose") && in.on("verbose") ? kFullId : kShortId; }
+size_t id_length(const Invocation& in) {
+    return declares(in, "verbose") && in.on("verbose") ? kFullId : kShortId;
+}
 
 std::optional<std::string> resolve_alloc(Invocation& in, api::Client& client, const std::string& text) {
     auto prefix = uuid_prefix(in, text);
     if (!prefix) return std::nullopt;
-    auto allocs = get_list<model::AllocationListStub>(client, "/v1/allocations", {{"prefix", *prefix}, {"namespace", client.options().namespace_name.empty() ? "*" : client.options().namespace_name}});
+    auto allocs = get_list<model::AllocationListStub>(
+        client, "/v1/allocations",
+        {{"prefix", *prefix},
+         {"namespace", client.options().namespace_name.empty() ? "*" : client.options().namespace_name}});
     if (!allocs) {
         fail(in, "Error querying allocation: {}", allocs.error().message());
         return std::nullopt;
@@ -135,8 +141,9 @@ std::optional<std::string> resolve_alloc(Invocation& in, api::Client& client, co
     }
     std::vector<Row> rows = {{"ID", "Node ID", "Task Group", "Version", "Desired", "Status"}};
     for (const auto& alloc : *allocs)
-        rows.push_back({limit_id(alloc.id(), kFullId), limit_id(alloc.node_id(), kShortId), alloc.task_group(),
-                        std::to_string(alloc.job_version()), alloc.desired_status(), alloc.client_status()});
+        rows.push_back({limit_id(alloc.id(), kFullId), limit_id(alloc.node_id(), kShortId),
+                        alloc.task_group(), std::to_string(alloc.job_version()), alloc.desired_status(),
+                        alloc.client_status()});
     fail(in, "Prefix matched multiple allocations\n\n{}", table(rows));
     return std::nullopt;
 }
@@ -156,8 +163,8 @@ std::optional<std::string> resolve_eval(Invocation& in, api::Client& client, con
     }
     std::vector<Row> rows = {{"ID", "Priority", "Triggered By", "Status", "Placement Failures"}};
     for (const auto& eval : *evals)
-        rows.push_back({limit_id(eval.id(), kFullId), std::to_string(eval.priority()), eval.triggered_by(), eval.status(),
-                        eval.failed_tg_allocs().empty() ? "false" : "true"});
+        rows.push_back({limit_id(eval.id(), kFullId), std::to_string(eval.priority()), eval.triggered_by(),
+                        eval.status(), eval.failed_tg_allocs().empty() ? "false" : "true"});
     fail(in, "Prefix matched multiple evaluations\n\n{}", table(rows));
     return std::nullopt;
 }
@@ -177,13 +184,15 @@ std::optional<std::string> resolve_node(Invocation& in, api::Client& client, con
     }
     std::vector<Row> rows = {{"ID", "Node Pool", "DC", "Name", "Class", "Drain", "Eligibility", "Status"}};
     for (const auto& node : *nodes)
-        rows.push_back({limit_id(node.id(), kFullId), node.node_pool(), node.datacenter(), node.name(), node.node_class(),
-                        node.drain() ? "true" : "false", node.scheduling_eligibility(), node.status()});
+        rows.push_back({limit_id(node.id(), kFullId), node.node_pool(), node.datacenter(), node.name(),
+                        node.node_class(), node.drain() ? "true" : "false", node.scheduling_eligibility(),
+                        node.status()});
     fail(in, "Prefix {} matched multiple nodes\n\n{}", quoted(text), table(rows));
     return std::nullopt;
 }
 
-std::optional<JobName> resolve_job(Invocation& in, api::Client& client, const std::string& prefix, std::string_view lead) {
+std::optional<JobName> resolve_job(Invocation& in, api::Client& client, const std::string& prefix,
+                                   std::string_view lead) {
     auto jobs = get_list<model::JobListStub>(client, "/v1/jobs", {{"prefix", prefix}});
     if (!jobs) {
         fail(in, "{}: {}", lead, jobs.error().message());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What nearly every verb needs: the client made from the general flags, ids from prefixes, -json output, y/N prompts,
-// the web UI hint. Everything here has already said what was wrong when it returns nothing.
+// What nearly every verb needs: the client made from the general flags, ids from prefixes, -json output, y/N
+// prompts, the web UI hint. Everything here has already said what was wrong when it returns nothing.
 #pragma once
 #include <optional>
 #include <string>
@@ -38,8 +38,8 @@ int usage_error(Invocation& in, std::string_view text);
 bool wants_data(Invocation& in);
 int print_data(Invocation& in, std::string_view json);
 
-// "View ... in the Web UI" on stderr, when the agent's configuration says so (ui.show_cli_hints) and NOMAD_CLI_SHOW_HINTS
-// does not forbid it. `before`: two blank lines lead instead of trail.
+// "View ... in the Web UI" on stderr, when the agent's configuration says so (ui.show_cli_hints) and
+// NOMAD_CLI_SHOW_HINTS does not forbid it. `before`: two blank lines lead instead of trail.
 void ui_hint(Invocation& in, api::Client& client, std::string_view what, std::string_view path);
 
 // y/N on stdout and stdin; an EOF is an error and said.
@@ -58,14 +58,16 @@ struct JobName {
     bool exact = false;
 };
 // `lead` begins the message of a failed query: "Error querying job".
-std::optional<JobName> resolve_job(Invocation& in, api::Client& client, const std::string& prefix, std::string_view lead);
+std::optional<JobName> resolve_job(Invocation& in, api::Client& client, const std::string& prefix,
+                                   std::string_view lead);
 std::string job_path(std::string_view job_id, std::string_view tail = "");
 
 std::string jobs_table(const std::vector<model::JobListStub>& jobs, bool with_namespace);
 
 // GET of a list into messages.
 template <class T>
-Result<std::vector<T>> get_list(api::Client& client, std::string_view path, const api::QueryParams& query = {});
+Result<std::vector<T>> get_list(api::Client& client, std::string_view path,
+                                const api::QueryParams& query = {});
 
 }  // namespace drover::cli
 

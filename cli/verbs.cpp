@@ -1,36 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of all verbs: names, help, flags, functions. Groups first, then the verbs by group, then old spellings.
+// The table of all verbs: names, help, flags, functions. Groups first, then the verbs by group, then old
+// spellings.
 #include "cli/verbs.h"
 
 #include "cli/agent_main.h"
 #include "cli/command.h"
-#include "cli/job_file.h"
+#include "cli/verb_flags.h"
 
 namespace drover::cli {
 namespace {
-
-constexpr FlagKind kBool = FlagKind::Bool;
-constexpr FlagKind kText = FlagKind::Text;
-constexpr FlagKind kInt = FlagKind::Int;
-constexpr FlagKind kDuration = FlagKind::Duration;
-
-const Flag kVerbose{"verbose", kBool, "Full ids and more details."};
-const Flag kDetach{"detach", kBool, "Return at once instead of following the evaluation; its id is printed."};
-const Flag kJson{"json", kBool, "Print what the API answers, as JSON."};
-const Flag kTemplate{"t", kText, "Print what the API answers through a template in Go's notation."};
-const Flag kYes{"yes", kBool, "Answer every question with yes."};
-const Flag kUi{"ui", kBool, "Accepted for compatibility; no browser is opened."};
-const Flag kTask{"task", kText, "The task that is meant. Not needed when the allocation has only one."};
-const Flag kGroup{"group", kText, "With -job: only allocations of this task group."};
-const Flag kPerPage{"per-page", kInt, "How many entries a page has."};
-const Flag kPageToken{"page-token", kText, "Where the page starts: what the last page has printed."};
-const Flag kFilter{"filter", kText, "An expression that the entries must satisfy."};
-const Flag kSelf{"self", kBool, "The node of the agent that is asked."};
-
-std::vector<Flag> with(std::vector<Flag> flags, std::initializer_list<Flag> more) {
-    flags.insert(flags.end(), more);
-    return flags;
-}
 
 Command group(std::string_view name, std::string_view synopsis) {
     Command command;
@@ -69,97 +47,41 @@ void add_groups(std::vector<Command>& all) {
 }
 
 void add_agent(std::vector<Command>& all) {
-    all.push_back({.name = "agent", .synopsis = "Runs a drover agent", .general = General::None, .run_raw = run_agent, .common = true});
-    all.push_back({.name = "agent-info", .synopsis = "Display status information about the local agent",
-                   .usage = "[options]", .flags = {kJson, kTemplate}, .run = agent_info});
-    all.push_back({.name = "version", .synopsis = "Prints the drover version", .general = General::None, .run = version});
-    all.push_back({.name = "status", .synopsis = "Display the status output for a resource", .usage = "[options] <identifier>",
-                   .description = "Finds out what the identifier names (a job, evaluation, allocation, node or deployment; a prefix "
-                                  "is enough) and shows its status. Without one, the jobs are listed.",
-                   .flags = {kVerbose, kUi}, .args_max = 1, .args_error = "This command takes up to one argument", .run = status,
-                   .common = true});
-    all.push_back({.name = "monitor", .synopsis = "Stream logs from an agent", .usage = "[options]",
-                   .flags = {{"log-level", kText, "TRACE, DEBUG, INFO, WARN or ERROR. Default: INFO.", "INFO"},
-                             {"log-include-location", kBool, "Accepted for compatibility."},
-                             {"node-id", kText, "The node whose agent is meant."},
-                             {"server-id", kText, "The server whose agent is meant."},
-                             {"json", kBool, "Accepted for compatibility."}},
-                   .run = monitor});
-}
-
-void add_job_file_verbs(std::vector<Command>& all) {
-    constexpr std::string_view kPathArg = "This command takes one argument: <path>";
-    all.push_back(
-        {.name = "job run", .synopsis = "Run a new job or update an existing job", .usage = "[options] <path>",
-         .description = "Reads the job file (\"-\" for standard input), submits the job, and follows its evaluation and deployment "
-                        "until they are done.\n\nExits with 0 when everything was placed and the deployment succeeded, with 2 when "
-                        "the evaluation could not place everything, with 1 on any other failure.",
-         .flags = with(job_file_flags(),
-                       {kDetach, kVerbose, kUi,
-                        {"check-index", kText, "Submit only when the job's modify index is this one; 0: only when it is new."},
-                        {"output", kBool, "Print the job as JSON of the HTTP API instead of submitting it."},
-                        {"policy-override", kBool, "Override soft-mandatory policies."},
-                        {"preserve-counts", kBool, "Keep the counts of groups that exist already."},
-                        {"preserve-resources", kBool, "Keep the resources of tasks that exist already."},
-                        {"eval-priority", kInt, "The priority of the evaluation. Default: the job's."},
-                        {"consul-namespace", kText, "The Consul namespace of the job."}}),
-         .args_min = 1, .args_max = 1, .args_error = kPathArg, .run = job_run});
-    all.push_back({.name = "job validate", .synopsis = "Checks if a given job specification is valid", .usage = "[options] <path>",
-                   .description = "Checks the job file, with the agent's help when one can be reached, else as far as it goes here.",
-                   .flags = job_file_flags(), .args_min = 1, .args_max = 1, .args_error = kPathArg, .run = job_validate});
-    all.push_back(
-        {.name = "job plan", .synopsis = "Dry-run a job update to determine its effects", .usage = "[options] <path>",
-         .description = "Shows what submitting the job would change and whether everything could be placed. Nothing is changed.\n\n"
-                        "Exits with 0 when no allocation would be created or destroyed, with 1 when some would, with 255 on an error.",
-         .flags = with(job_file_flags(),
-                       {kVerbose, kTemplate, {"diff", kBool, "Show the difference to the registered job. Default: true.", "true"},
-                        {"json-output", kBool, "Print the plan as JSON."},
-                        {"policy-override", kBool, "Override soft-mandatory policies."}}),
-         .args_min = 1, .args_max = 1, .args_error = kPathArg, .run = job_plan, .client_error_exit = 255});
-    all.push_back({.name = "job init", .synopsis = "Create an example job file", .usage = "[options] <filename>",
-                   .description = "Writes an example job file, by default example.nomad.hcl. An existing file is never overwritten.",
+    all.push_back({.name = "agent",
+                   .synopsis = "Runs a drover agent",
                    .general = General::None,
-                   .flags = {{"short", kBool, "The shortest useful job, without comments."}},
-                   .args_max = 1, .args_error = "This command takes no arguments or one: <filename>", .run = job_init});
-}
-
-void add_job_verbs(std::vector<Command>& all) {
-    constexpr std::string_view kJobArg = "This command takes one argument: <job>";
-    all.push_back({.name = "job status", .synopsis = "Display status information about a job", .usage = "[options] <job>",
-                   .description = "Shows a job (a prefix of its id is enough), or the list of jobs.",
-                   .flags = {{"short", kBool, "Only the basic facts."}, {"evals", kBool, "Also the evaluations."},
-                             {"all-allocs", kBool, "Also allocations of an earlier job with the same id."},
-                             kJson, kTemplate, kVerbose, kUi},
-                   .args_max = 1, .args_error = "This command takes either no arguments or one: <job>", .run = job_status});
-    all.push_back({.name = "job stop", .synopsis = "Stop a running job and cancel its allocations", .usage = "[options] <job>",
-                   .flags = {kDetach, kVerbose, kYes, {"purge", kBool, "Also remove the job, not only stop it."},
-                             {"global", kBool, "In all regions of a multi-region job."},
-                             {"no-shutdown-delay", kBool, "Ignore the shutdown_delay of groups and tasks."},
-                             {"eval-priority", kInt, "The priority of the evaluation. Default: the job's."}},
-                   .args_min = 1, .args_max = -1, .args_error = "This command takes at least one argument: <job>", .run = job_stop});
-    all.push_back({.name = "job inspect", .synopsis = "Inspect a submitted job", .usage = "[options] <job>",
-                   .description = "Prints the job as JSON of the HTTP API, or with -hcl as it was written.",
-                   .flags = {kJson, kTemplate, {"hcl", kBool, "Print the job file that was submitted."},
-                             {"with-vars", kBool, "Accepted for compatibility."},
-                             {"version", kInt, "This version instead of the current one."}},
-                   .args_max = 1, .args_error = kJobArg, .run = job_inspect});
-    all.push_back({.name = "job history", .synopsis = "Display all tracked versions of a job", .usage = "[options] <job>",
-                   .flags = {{"p", kBool, "Show what each version has changed."}, {"full", kBool, "With -p: everything."},
-                             {"version", kInt, "Only this version."}, kJson, kTemplate},
-                   .args_min = 1, .args_max = 1, .args_error = kJobArg, .run = job_history});
-    all.push_back({.name = "job allocs", .synopsis = "List allocations for a job", .usage = "[options] <job>",
-                   .flags = {{"all", kBool, "Also those of an earlier job with the same id."}, kVerbose, kJson, kTemplate},
-                   .args_min = 1, .args_max = 1, .args_error = kJobArg, .run = job_allocs});
-    all.push_back({.name = "job deployments", .synopsis = "List deployments for a job", .usage = "[options] <job>",
-                   .flags = {{"latest", kBool, "Only the latest, in full."}, {"all", kBool, "Also those of an earlier job with the same id."},
-                             kVerbose, kJson, kTemplate},
-                   .args_min = 1, .args_max = 1, .args_error = kJobArg, .run = job_deployments});
-    all.push_back({.name = "job eval", .synopsis = "Force an evaluation for a job", .usage = "[options] <job_id>",
-                   .flags = {{"force-reschedule", kBool, "Reschedule failed allocations now, whatever their policy says."}, kDetach, kVerbose},
-                   .args_min = 1, .args_max = 1, .args_error = kJobArg, .run = job_eval});
-    all.push_back({.name = "job revert", .synopsis = "Revert to a prior version of the job", .usage = "[options] <job> <version>",
-                   .flags = {kDetach, kVerbose},
-                   .args_min = 2, .args_max = 2, .args_error = "This command takes two arguments: <job> <version>", .run = job_revert});
+                   .run_raw = run_agent,
+                   .common = true});
+    all.push_back({.name = "agent-info",
+                   .synopsis = "Display status information about the local agent",
+                   .usage = "[options]",
+                   .flags = {kJson, kTemplate},
+                   .run = agent_info});
+    all.push_back({.name = "version",
+                   .synopsis = "Prints the drover version",
+                   .general = General::None,
+                   .run = version});
+    all.push_back({.name = "status",
+                   .synopsis = "Display the status output for a resource",
+                   .usage = "[options] <identifier>",
+                   .description = "Finds out what the identifier names (a job, evaluation, allocation, node "
+                                  "or deployment; a prefix "
+                                  "is enough) and shows its status. Without one, the jobs are listed.",
+                   .flags = {kVerbose, kUi},
+                   .args_max = 1,
+                   .args_error = "This command takes up to one argument",
+                   .run = status,
+                   .common = true});
+    all.push_back(
+        {.name = "monitor",
+         .synopsis = "Stream logs from an agent",
+         .usage = "[options]",
+         .flags = {{"log-level", kText, "TRACE, DEBUG, INFO, WARN or ERROR. Default: INFO.", "INFO"},
+                   {"log-include-location", kBool, "Accepted for compatibility."},
+                   {"node-id", kText, "The node whose agent is meant."},
+                   {"server-id", kText, "The server whose agent is meant."},
+                   {"json", kBool, "Accepted for compatibility."}},
+         .run = monitor});
 }
 
 void add_alloc_verbs(std::vector<Command>& all) {
@@ -169,118 +91,268 @@ void add_alloc_verbs(std::vector<Command>& all) {
     const Flag tail{"tail", kBool, "Only the end, 10 lines if -n and -c do not say otherwise."};
     const Flag lines{"n", kInt, "How many lines of the end."};
     const Flag bytes{"c", kInt, "How many bytes of the end."};
-    all.push_back({.name = "alloc status", .synopsis = "Display allocation status information and metadata",
+    all.push_back({.name = "alloc status",
+                   .synopsis = "Display allocation status information and metadata",
                    .usage = "[options] <allocation>",
                    .flags = {{"short", kBool, "Only the tasks and their last event."},
-                             {"stats", kBool, "Detailed use of resources."}, kVerbose, kJson, kTemplate, kUi},
-                   .args_max = 1, .args_error = kAllocArg, .run = alloc_status});
-    all.push_back({.name = "alloc logs", .synopsis = "Streams the logs of a task", .usage = "[options] <allocation> <task>",
-                   .flags = {{"stderr", kBool, "The standard error."}, {"stdout", kBool, "The standard output (this is the default)."},
-                             job, kGroup, kTask, follow, tail, lines, bytes, kVerbose},
-                   .args_max = 2, .args_error = "This command takes one or two arguments: <allocation> <task>", .run = alloc_logs});
-    all.push_back({.name = "alloc fs", .synopsis = "Inspect the contents of an allocation directory",
+                             {"stats", kBool, "Detailed use of resources."},
+                             kVerbose,
+                             kJson,
+                             kTemplate,
+                             kUi},
+                   .args_max = 1,
+                   .args_error = kAllocArg,
+                   .run = alloc_status});
+    all.push_back({.name = "alloc logs",
+                   .synopsis = "Streams the logs of a task",
+                   .usage = "[options] <allocation> <task>",
+                   .flags = {{"stderr", kBool, "The standard error."},
+                             {"stdout", kBool, "The standard output (this is the default)."},
+                             job,
+                             kGroup,
+                             kTask,
+                             follow,
+                             tail,
+                             lines,
+                             bytes,
+                             kVerbose},
+                   .args_max = 2,
+                   .args_error = "This command takes one or two arguments: <allocation> <task>",
+                   .run = alloc_logs});
+    all.push_back({.name = "alloc fs",
+                   .synopsis = "Inspect the contents of an allocation directory",
                    .usage = "[options] <allocation> <path>",
                    .description = "Lists a directory or prints a file below the allocation's directory.",
                    .flags = {{"stat", kBool, "What the path is, instead of what is in it."},
                              {"H", kBool, "Accepted for compatibility: sizes are always readable."},
-                             job, kGroup, follow, tail, lines, bytes, kVerbose},
-                   .args_max = 2, .args_error = "This command takes one or two arguments: <allocation> <path>", .run = alloc_fs});
-    all.push_back({.name = "alloc stop", .synopsis = "Stop and reschedule a running allocation", .usage = "[options] <allocation>",
-                   .flags = {kDetach, kVerbose, {"no-shutdown-delay", kBool, "Ignore the shutdown_delay of group and tasks."}},
-                   .args_min = 1, .args_max = 1, .args_error = kAllocArg, .run = alloc_stop});
-    all.push_back({.name = "alloc restart", .synopsis = "Restart a running allocation", .usage = "[options] <allocation> <task>",
+                             job,
+                             kGroup,
+                             follow,
+                             tail,
+                             lines,
+                             bytes,
+                             kVerbose},
+                   .args_max = 2,
+                   .args_error = "This command takes one or two arguments: <allocation> <path>",
+                   .run = alloc_fs});
+    all.push_back({.name = "alloc stop",
+                   .synopsis = "Stop and reschedule a running allocation",
+                   .usage = "[options] <allocation>",
+                   .flags = {kDetach,
+                             kVerbose,
+                             {"no-shutdown-delay", kBool, "Ignore the shutdown_delay of group and tasks."}},
+                   .args_min = 1,
+                   .args_max = 1,
+                   .args_error = kAllocArg,
+                   .run = alloc_stop});
+    all.push_back({.name = "alloc restart",
+                   .synopsis = "Restart a running allocation",
+                   .usage = "[options] <allocation> <task>",
                    .flags = {{"all-tasks", kBool, "All tasks, also those that have ended."}, kTask, kVerbose},
-                   .args_min = 1, .args_max = 2, .args_error = "This command takes one or two arguments: <alloc-id> <task>",
+                   .args_min = 1,
+                   .args_max = 2,
+                   .args_error = "This command takes one or two arguments: <alloc-id> <task>",
                    .run = alloc_restart});
-    all.push_back({.name = "alloc signal", .synopsis = "Signal a running allocation", .usage = "[options] <allocation> <task>",
+    all.push_back({.name = "alloc signal",
+                   .synopsis = "Signal a running allocation",
+                   .usage = "[options] <allocation> <task>",
                    .flags = {{"s", kText, "The signal. Default: SIGKILL.", "SIGKILL"}, kTask, kVerbose},
-                   .args_min = 1, .args_max = 2, .args_error = "This command takes up to two arguments: <alloc-id> <task>",
+                   .args_min = 1,
+                   .args_max = 2,
+                   .args_error = "This command takes up to two arguments: <alloc-id> <task>",
                    .run = alloc_signal});
 }
 
 void add_cluster_verbs(std::vector<Command>& all) {
-    all.push_back({.name = "eval list", .synopsis = "List the set of evaluations tracked by the servers", .usage = "[options]",
-                   .flags = {kVerbose, kJson, kTemplate, kUi, kPerPage, kPageToken, kFilter,
-                             {"job", kText, "Only those of this job."}, {"status", kText, "Only those with this status."}},
+    all.push_back({.name = "eval list",
+                   .synopsis = "List the set of evaluations tracked by the servers",
+                   .usage = "[options]",
+                   .flags = {kVerbose,
+                             kJson,
+                             kTemplate,
+                             kUi,
+                             kPerPage,
+                             kPageToken,
+                             kFilter,
+                             {"job", kText, "Only those of this job."},
+                             {"status", kText, "Only those with this status."}},
                    .run = eval_list});
-    all.push_back({.name = "eval status", .synopsis = "Display evaluation status and placement failure reasons",
+    all.push_back({.name = "eval status",
+                   .synopsis = "Display evaluation status and placement failure reasons",
                    .usage = "[options] <evaluation>",
-                   .flags = {{"monitor", kBool, "Follow it until it is done."}, kVerbose, kJson, kTemplate, kUi,
-                             {"per-page", kInt, "See eval list."}, {"page-token", kText, "See eval list."},
-                             {"filter", kText, "See eval list."}, {"job", kText, "See eval list."}, {"status", kText, "See eval list."}},
-                   .args_max = 1, .args_error = "This command takes one argument: <evaluation>", .run = eval_status});
-    all.push_back({.name = "deployment list", .synopsis = "List all deployments", .usage = "[options]",
-                   .flags = {kVerbose, kJson, kTemplate, kFilter}, .run = deployment_list});
-    all.push_back({.name = "deployment status", .synopsis = "Display the status of a deployment", .usage = "[options] <deployment id>",
-                   .flags = {kVerbose, kJson, kTemplate, kUi, {"monitor", kBool, "Follow it until it is done."},
-                             {"wait", kDuration, "Accepted for compatibility."}, {"filter", kText, "See deployment list."}},
-                   .args_max = 1, .args_error = "This command takes one argument: <deployment id>", .run = deployment_status});
-    all.push_back({.name = "server members", .synopsis = "Display a list of known servers and their status", .usage = "[options]",
-                   .flags = {{"detailed", kBool, "As -verbose."}, kVerbose, kJson, kTemplate, kUi}, .run = server_members});
-    all.push_back({.name = "namespace list", .synopsis = "List namespaces", .usage = "[options]", .flags = {kJson, kTemplate},
+                   .flags = {{"monitor", kBool, "Follow it until it is done."},
+                             kVerbose,
+                             kJson,
+                             kTemplate,
+                             kUi,
+                             {"per-page", kInt, "See eval list."},
+                             {"page-token", kText, "See eval list."},
+                             {"filter", kText, "See eval list."},
+                             {"job", kText, "See eval list."},
+                             {"status", kText, "See eval list."}},
+                   .args_max = 1,
+                   .args_error = "This command takes one argument: <evaluation>",
+                   .run = eval_status});
+    all.push_back({.name = "deployment list",
+                   .synopsis = "List all deployments",
+                   .usage = "[options]",
+                   .flags = {kVerbose, kJson, kTemplate, kFilter},
+                   .run = deployment_list});
+    all.push_back({.name = "deployment status",
+                   .synopsis = "Display the status of a deployment",
+                   .usage = "[options] <deployment id>",
+                   .flags = {kVerbose,
+                             kJson,
+                             kTemplate,
+                             kUi,
+                             {"monitor", kBool, "Follow it until it is done."},
+                             {"wait", kDuration, "Accepted for compatibility."},
+                             {"filter", kText, "See deployment list."}},
+                   .args_max = 1,
+                   .args_error = "This command takes one argument: <deployment id>",
+                   .run = deployment_status});
+    all.push_back({.name = "server members",
+                   .synopsis = "Display a list of known servers and their status",
+                   .usage = "[options]",
+                   .flags = {{"detailed", kBool, "As -verbose."}, kVerbose, kJson, kTemplate, kUi},
+                   .run = server_members});
+    all.push_back({.name = "namespace list",
+                   .synopsis = "List namespaces",
+                   .usage = "[options]",
+                   .flags = {kJson, kTemplate},
                    .run = namespace_list});
-    all.push_back({.name = "plugin status", .synopsis = "Display the driver and device plugins of an agent", .usage = "[options] <name>",
-                   .description = "Shows each plugin process of the agent that is asked: its state, its process id, how often it was "
-                                  "started, and what is wrong with it.",
-                   .flags = {{"type", kText, "driver or device; csi for Container Storage Interface plugins."},
-                             {"short", kBool, "Accepted for compatibility."}, kVerbose, kJson, kTemplate},
-                   .args_max = 1, .args_error = "This command takes either no arguments or one: <name>", .run = plugin_status});
-    all.push_back({.name = "system gc", .synopsis = "Run the system garbage collection process", .run = system_gc});
-    all.push_back({.name = "system reconcile summaries", .synopsis = "Reconciles the summaries of all registered jobs",
+    all.push_back(
+        {.name = "plugin status",
+         .synopsis = "Display the driver and device plugins of an agent",
+         .usage = "[options] <name>",
+         .description = "Shows each plugin process of the agent that is asked: its state, its process id, "
+                        "how often it was "
+                        "started, and what is wrong with it.",
+         .flags = {{"type", kText, "driver or device; csi for Container Storage Interface plugins."},
+                   {"short", kBool, "Accepted for compatibility."},
+                   kVerbose,
+                   kJson,
+                   kTemplate},
+         .args_max = 1,
+         .args_error = "This command takes either no arguments or one: <name>",
+         .run = plugin_status});
+    all.push_back(
+        {.name = "system gc", .synopsis = "Run the system garbage collection process", .run = system_gc});
+    all.push_back({.name = "system reconcile summaries",
+                   .synopsis = "Reconciles the summaries of all registered jobs",
                    .run = system_reconcile});
-    all.push_back({.name = "operator api", .synopsis = "Query the HTTP API", .usage = "[options] <path> [<body>]",
-                   .flags = {{"X", kText, "The method. Default: GET, or PUT with a body."}, {"H", FlagKind::List, "A header: \"name: value\"."},
-                             {"dryrun", kBool, "Print the request as a curl command instead."}, {"verbose", kBool, "Print the status too."}, kFilter},
-                   .args_min = 1, .args_max = 2, .args_error = "This command takes one or two arguments: <path> [<body>]", .run = operator_api});
-    all.push_back({.name = "operator metrics", .synopsis = "Retrieve metrics of an agent", .usage = "[options]",
-                   .flags = {{"pretty", kBool, "Indented."}, {"format", kText, "json or prometheus."}, kJson, kTemplate},
+    all.push_back({.name = "operator api",
+                   .synopsis = "Query the HTTP API",
+                   .usage = "[options] <path> [<body>]",
+                   .flags = {{"X", kText, "The method. Default: GET, or PUT with a body."},
+                             {"H", FlagKind::List, "A header: \"name: value\"."},
+                             {"dryrun", kBool, "Print the request as a curl command instead."},
+                             {"verbose", kBool, "Print the status too."},
+                             kFilter},
+                   .args_min = 1,
+                   .args_max = 2,
+                   .args_error = "This command takes one or two arguments: <path> [<body>]",
+                   .run = operator_api});
+    all.push_back({.name = "operator metrics",
+                   .synopsis = "Retrieve metrics of an agent",
+                   .usage = "[options]",
+                   .flags = {{"pretty", kBool, "Indented."},
+                             {"format", kText, "json or prometheus."},
+                             kJson,
+                             kTemplate},
                    .run = operator_metrics});
-    all.push_back({.name = "operator scheduler get-config", .synopsis = "Display the current scheduler configuration",
-                   .usage = "[options]", .flags = {kJson, kTemplate}, .run = operator_scheduler_get});
-    all.push_back({.name = "operator scheduler set-config", .synopsis = "Modify the current scheduler configuration", .usage = "[options]",
-                   .flags = {{"check-index", kInt, "Only when the configuration's modify index is this one."},
-                             {"scheduler-algorithm", kText, "binpack or spread."},
-                             {"memory-oversubscription", kBool, "Whether tasks may use more memory than they reserve."},
-                             {"reject-job-registration", kBool, "Refuse new jobs."},
-                             {"pause-eval-broker", kBool, "Stop scheduling."},
-                             {"preempt-batch-scheduler", kBool, "Batch jobs may preempt."},
-                             {"preempt-service-scheduler", kBool, "Service jobs may preempt."},
-                             {"preempt-sysbatch-scheduler", kBool, "Sysbatch jobs may preempt."},
-                             {"preempt-system-scheduler", kBool, "System jobs may preempt."},
-                             {"node-limit-for-feasibility-checks", kInt, "0: no limit."}},
-                   .run = operator_scheduler_set});
+    all.push_back({.name = "operator scheduler get-config",
+                   .synopsis = "Display the current scheduler configuration",
+                   .usage = "[options]",
+                   .flags = {kJson, kTemplate},
+                   .run = operator_scheduler_get});
+    all.push_back(
+        {.name = "operator scheduler set-config",
+         .synopsis = "Modify the current scheduler configuration",
+         .usage = "[options]",
+         .flags = {{"check-index", kInt, "Only when the configuration's modify index is this one."},
+                   {"scheduler-algorithm", kText, "binpack or spread."},
+                   {"memory-oversubscription", kBool, "Whether tasks may use more memory than they reserve."},
+                   {"reject-job-registration", kBool, "Refuse new jobs."},
+                   {"pause-eval-broker", kBool, "Stop scheduling."},
+                   {"preempt-batch-scheduler", kBool, "Batch jobs may preempt."},
+                   {"preempt-service-scheduler", kBool, "Service jobs may preempt."},
+                   {"preempt-sysbatch-scheduler", kBool, "Sysbatch jobs may preempt."},
+                   {"preempt-system-scheduler", kBool, "System jobs may preempt."},
+                   {"node-limit-for-feasibility-checks", kInt, "0: no limit."}},
+         .run = operator_scheduler_set});
 }
 
 void add_node_verbs(std::vector<Command>& all) {
     constexpr std::string_view kNodeArg = "This command takes one argument: <node>";
-    all.push_back({.name = "node status", .synopsis = "Display status information about nodes", .usage = "[options] <node>",
-                   .flags = {kSelf, {"short", kBool, "Only the basic facts and the allocations."}, {"os", kBool, "Also the operating system."},
-                             {"quiet", kBool, "Only the ids."}, {"stats", kBool, "Detailed use of the host's resources."},
+    all.push_back({.name = "node status",
+                   .synopsis = "Display status information about nodes",
+                   .usage = "[options] <node>",
+                   .flags = {kSelf,
+                             {"short", kBool, "Only the basic facts and the allocations."},
+                             {"os", kBool, "Also the operating system."},
+                             {"quiet", kBool, "Only the ids."},
+                             {"stats", kBool, "Detailed use of the host's resources."},
                              {"allocs", kBool, "Also the number of running allocations."},
-                             kVerbose, kJson, kTemplate, kFilter, kPerPage, kPageToken, kUi},
-                   .args_max = 1, .args_error = "This command takes either no arguments or one: <node>", .run = node_status});
-    all.push_back({.name = "node drain", .synopsis = "Toggle drain mode on a given node", .usage = "[options] <node>",
-                   .flags = {{"enable", kBool, "Move the allocations away and place none."}, {"disable", kBool, "End it."},
-                             {"monitor", kBool, "Only follow."}, kSelf, kYes,
+                             kVerbose,
+                             kJson,
+                             kTemplate,
+                             kFilter,
+                             kPerPage,
+                             kPageToken,
+                             kUi},
+                   .args_max = 1,
+                   .args_error = "This command takes either no arguments or one: <node>",
+                   .run = node_status});
+    all.push_back({.name = "node drain",
+                   .synopsis = "Toggle drain mode on a given node",
+                   .usage = "[options] <node>",
+                   .flags = {{"enable", kBool, "Move the allocations away and place none."},
+                             {"disable", kBool, "End it."},
+                             {"monitor", kBool, "Only follow."},
+                             kSelf,
+                             kYes,
                              {"deadline", kDuration, "When what is left is stopped. Default: 1h.", "1h"},
-                             {"force", kBool, "Stop everything now."}, {"no-deadline", kBool, "Wait for ever."},
+                             {"force", kBool, "Stop everything now."},
+                             {"no-deadline", kBool, "Wait for ever."},
                              {"ignore-system", kBool, "Leave system jobs running."},
                              {"keep-ineligible", kBool, "With -disable: still place nothing."},
-                             {"detach", kBool, "Do not follow."}, {"m", kText, "A message that is kept with the drain."},
-                             {"meta", FlagKind::Map, "key=value that is kept with the drain."}, kVerbose},
-                   .args_max = 1, .args_error = kNodeArg, .run = node_drain});
-    all.push_back({.name = "node eligibility", .synopsis = "Toggle scheduling eligibility for a given node", .usage = "[options] <node>",
-                   .flags = {{"enable", kBool, "Allocations may be placed."}, {"disable", kBool, "None may."}, kSelf},
-                   .args_max = 1, .args_error = kNodeArg, .run = node_eligibility});
-    all.push_back({.name = "node pool list", .synopsis = "List node pools", .usage = "[options]", .flags = {kJson, kTemplate},
+                             {"detach", kBool, "Do not follow."},
+                             {"m", kText, "A message that is kept with the drain."},
+                             {"meta", FlagKind::Map, "key=value that is kept with the drain."},
+                             kVerbose},
+                   .args_max = 1,
+                   .args_error = kNodeArg,
+                   .run = node_drain});
+    all.push_back(
+        {.name = "node eligibility",
+         .synopsis = "Toggle scheduling eligibility for a given node",
+         .usage = "[options] <node>",
+         .flags = {{"enable", kBool, "Allocations may be placed."}, {"disable", kBool, "None may."}, kSelf},
+         .args_max = 1,
+         .args_error = kNodeArg,
+         .run = node_eligibility});
+    all.push_back({.name = "node pool list",
+                   .synopsis = "List node pools",
+                   .usage = "[options]",
+                   .flags = {kJson, kTemplate},
                    .run = node_pool_list});
 }
 
 void add_aliases(std::vector<Command>& all) {
     constexpr std::pair<std::string_view, std::string_view> kAliases[] = {
-        {"run", "job run"}, {"stop", "job stop"}, {"plan", "job plan"}, {"validate", "job validate"}, {"init", "job init"},
-        {"inspect", "job inspect"}, {"logs", "alloc logs"}, {"fs", "alloc fs"}, {"alloc-status", "alloc status"},
-        {"eval-status", "eval status"}, {"node-status", "node status"}, {"node-drain", "node drain"},
+        {"run", "job run"},
+        {"stop", "job stop"},
+        {"plan", "job plan"},
+        {"validate", "job validate"},
+        {"init", "job init"},
+        {"inspect", "job inspect"},
+        {"logs", "alloc logs"},
+        {"fs", "alloc fs"},
+        {"alloc-status", "alloc status"},
+        {"eval-status", "eval status"},
+        {"node-status", "node status"},
+        {"node-drain", "node drain"},
         {"server-members", "server members"}};
     for (const auto& [name, of] : kAliases) all.push_back(alias(name, of));
 }

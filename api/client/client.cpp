@@ -31,18 +31,25 @@ std::string env_or(const char* name, const char* other) {
 // The words Go prints, which differ from strerror's.
 std::string connect_error(int number) {
     switch (number) {
-        case ECONNREFUSED: return "connection refused";
-        case ENOENT: return "no such file or directory";
-        case ETIMEDOUT: return "i/o timeout";
-        case ENETUNREACH: return "network is unreachable";
-        case EHOSTUNREACH: return "no route to host";
-        case EACCES: return "permission denied";
-        default: return std::strerror(number);
+        case ECONNREFUSED:
+            return "connection refused";
+        case ENOENT:
+            return "no such file or directory";
+        case ETIMEDOUT:
+            return "i/o timeout";
+        case ENETUNREACH:
+            return "network is unreachable";
+        case EHOSTUNREACH:
+            return "no route to host";
+        case EACCES:
+            return "permission denied";
+        default:
+            return std::strerror(number);
     }
 }
 
 struct Address {
-    std::string host;   // without brackets
+    std::string host;  // without brackets
     std::string port;
     std::string unix_path;
 };
@@ -60,11 +67,13 @@ Result<Address> parse_address(const std::string& text) {
     auto scheme = text.substr(0, scheme_end);
     auto rest = text.substr(scheme_end + 3);
     if (scheme == "unix") {
-        if (rest.empty() || rest.size() >= sizeof(sockaddr_un::sun_path)) return invalid("a socket path is expected");
+        if (rest.empty() || rest.size() >= sizeof(sockaddr_un::sun_path))
+            return invalid("a socket path is expected");
         return Address{"127.0.0.1", "", rest};
     }
     if (scheme == "https") return invalid("https is not supported yet; http or unix is expected");
-    if (scheme != "http") return invalid(fmt::format("unsupported scheme \"{}\": http or unix is expected", scheme));
+    if (scheme != "http")
+        return invalid(fmt::format("unsupported scheme \"{}\": http or unix is expected", scheme));
     rest = rest.substr(0, rest.find('/'));
     if (rest.find('@') != std::string::npos) return invalid("user information belongs into NOMAD_HTTP_AUTH");
     Address address;
@@ -86,14 +95,22 @@ Result<Address> parse_address(const std::string& text) {
 
 Code code_of_status(int status) {
     switch (status) {
-        case 400: return Code::InvalidArgument;
-        case 401: return Code::Unauthenticated;
-        case 403: return Code::PermissionDenied;
-        case 404: return Code::NotFound;
-        case 409: return Code::Aborted;
-        case 429: return Code::ResourceExhausted;
-        case 501: return Code::Unimplemented;
-        default: return Code::Internal;
+        case 400:
+            return Code::InvalidArgument;
+        case 401:
+            return Code::Unauthenticated;
+        case 403:
+            return Code::PermissionDenied;
+        case 404:
+            return Code::NotFound;
+        case 409:
+            return Code::Aborted;
+        case 429:
+            return Code::ResourceExhausted;
+        case 501:
+            return Code::Unimplemented;
+        default:
+            return Code::Internal;
     }
 }
 
@@ -160,8 +177,8 @@ std::string HttpReply::next_token() const {
 std::string escape_segment(std::string_view text) {
     std::string out;
     for (char c : text) {
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
-                     c == '.' || c == '~';
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                     c == '_' || c == '.' || c == '~';
         if (plain)
             out += c;
         else
@@ -189,9 +206,11 @@ struct Client::State {
     Result<size_t> receive(char* buffer, size_t size);
     std::string render(const RawRequest& request) const;
     std::string url(std::string_view target) const { return fmt::format("{}{}", options.address, target); }
-    Result<HttpReply> exchange(const RawRequest& request, const std::function<bool(const HttpReply&)>& on_head,
+    Result<HttpReply> exchange(const RawRequest& request,
+                               const std::function<bool(const HttpReply&)>& on_head,
                                const std::function<bool(std::string_view)>& on_data, bool& answered);
-    Result<HttpReply> read_reply(std::string_view method, const std::function<bool(const HttpReply&)>& on_head,
+    Result<HttpReply> read_reply(std::string_view method,
+                                 const std::function<bool(const HttpReply&)>& on_head,
                                  const std::function<bool(std::string_view)>& on_data, bool& answered);
 };
 
@@ -203,9 +222,11 @@ Status Client::State::connect() {
         sockaddr_un where{};
         where.sun_family = AF_UNIX;
         std::copy(address.unix_path.begin(), address.unix_path.end(), where.sun_path);
-        int error = connect_to(reinterpret_cast<sockaddr*>(&where), sizeof where, options.connect_timeout_ms, fd);
+        int error =
+            connect_to(reinterpret_cast<sockaddr*>(&where), sizeof where, options.connect_timeout_ms, fd);
         if (error == 0) return {};
-        return make_error(Code::Unavailable, "dial unix {}: connect: {}", address.unix_path, connect_error(error));
+        return make_error(Code::Unavailable, "dial unix {}: connect: {}", address.unix_path,
+                          connect_error(error));
     }
     addrinfo hints{};
     hints.ai_socktype = SOCK_STREAM;
@@ -218,7 +239,8 @@ Status Client::State::connect() {
     for (auto* entry = found; entry; entry = entry->ai_next) {
         char host[NI_MAXHOST];
         ::getnameinfo(entry->ai_addr, entry->ai_addrlen, host, sizeof host, nullptr, 0, NI_NUMERICHOST);
-        shown = entry->ai_family == AF_INET6 ? fmt::format("[{}]:{}", host, address.port) : fmt::format("{}:{}", host, address.port);
+        shown = entry->ai_family == AF_INET6 ? fmt::format("[{}]:{}", host, address.port)
+                                             : fmt::format("{}:{}", host, address.port);
         error = connect_to(entry->ai_addr, entry->ai_addrlen, options.connect_timeout_ms, fd);
         if (error == 0) break;
     }
@@ -234,7 +256,8 @@ Status Client::State::send(std::string_view bytes) {
         if (sent >= 0) {
             bytes.remove_prefix(static_cast<size_t>(sent));
         } else if (errno == EAGAIN) {
-            if (!wait_for(fd.get(), POLLOUT, options.read_timeout_ms)) return make_error(Code::DeadlineExceeded, "write: i/o timeout");
+            if (!wait_for(fd.get(), POLLOUT, options.read_timeout_ms))
+                return make_error(Code::DeadlineExceeded, "write: i/o timeout");
         } else if (errno != EINTR) {
             return Error(Code::Unavailable, fmt::format("write: {}", connect_error(errno)));
         }
@@ -254,7 +277,8 @@ Result<size_t> Client::State::receive(char* buffer, size_t size) {
         auto got = ::recv(fd.get(), buffer, size, 0);
         if (got >= 0) return static_cast<size_t>(got);
         if (errno == EAGAIN) {
-            if (!wait_for(fd.get(), POLLIN, options.read_timeout_ms)) return make_error(Code::DeadlineExceeded, "read: i/o timeout");
+            if (!wait_for(fd.get(), POLLIN, options.read_timeout_ms))
+                return make_error(Code::DeadlineExceeded, "read: i/o timeout");
         } else if (errno != EINTR) {
             return Error(Code::Unavailable, fmt::format("read: {}", connect_error(errno)));
         }
@@ -268,23 +292,28 @@ std::string Client::State::render(const RawRequest& request) const {
     auto headers = request.headers;
     headers.try_emplace("user-agent", "drover");
     if (!options.token.empty()) headers.try_emplace("x-nomad-token", options.token);
-    if (!options.http_auth.empty()) headers.try_emplace("authorization", "Basic " + base64_encode(options.http_auth));
+    if (!options.http_auth.empty())
+        headers.try_emplace("authorization", "Basic " + base64_encode(options.http_auth));
     if (!request.body.empty() || request.method == "PUT" || request.method == "POST")
         headers["content-length"] = std::to_string(request.body.size());
     for (const auto& [name, value] : headers) out += fmt::format("{}: {}\r\n", name, value);
     return out + "\r\n" + request.body;
 }
 
-Result<HttpReply> Client::State::exchange(const RawRequest& request, const std::function<bool(const HttpReply&)>& on_head,
-                                          const std::function<bool(std::string_view)>& on_data, bool& answered) {
+Result<HttpReply> Client::State::exchange(const RawRequest& request,
+                                          const std::function<bool(const HttpReply&)>& on_head,
+                                          const std::function<bool(std::string_view)>& on_data,
+                                          bool& answered) {
     if (!fd) DROVER_CHECK(connect());
     DROVER_CHECK(send(render(request)));
     return read_reply(request.method, on_head, on_data, answered);
 }
 
 // Feeds Beast's parser by hand: poll gives the deadlines that its blocking calls do not have.
-Result<HttpReply> Client::State::read_reply(std::string_view method, const std::function<bool(const HttpReply&)>& on_head,
-                                            const std::function<bool(std::string_view)>& on_data, bool& answered) {
+Result<HttpReply> Client::State::read_reply(std::string_view method,
+                                            const std::function<bool(const HttpReply&)>& on_head,
+                                            const std::function<bool(std::string_view)>& on_data,
+                                            bool& answered) {
     http::response_parser<http::buffer_body> parser;
     parser.header_limit(256u << 10);
     parser.body_limit(boost::none);
@@ -302,7 +331,8 @@ Result<HttpReply> Client::State::read_reply(std::string_view method, const std::
         if (got == 0) {
             boost::system::error_code error;
             parser.put_eof(error);
-            if (error || !parser.is_done()) return make_error(Code::Unavailable, "{}", head_seen ? "unexpected EOF" : "EOF");
+            if (error || !parser.is_done())
+                return make_error(Code::Unavailable, "{}", head_seen ? "unexpected EOF" : "EOF");
             break;
         }
         answered = true;
@@ -321,7 +351,8 @@ Result<HttpReply> Client::State::read_reply(std::string_view method, const std::
             if (parser.is_header_done() && !std::exchange(head_seen, true)) {
                 reply.status = static_cast<int>(parser.get().result_int());
                 for (const auto& field : parser.get().base())
-                    reply.headers[to_lower(std::string_view(field.name_string().data(), field.name_string().size()))] =
+                    reply.headers[to_lower(
+                        std::string_view(field.name_string().data(), field.name_string().size()))] =
                         std::string(field.value().data(), field.value().size());
                 streaming = on_head && on_head(reply);
             }
@@ -329,7 +360,8 @@ Result<HttpReply> Client::State::read_reply(std::string_view method, const std::
             if (!data.empty() && streaming) stopped = !on_data(data);
             if (!data.empty() && !streaming) {
                 if (reply.body.size() + data.size() > options.body_bytes_max)
-                    return make_error(Code::ResourceExhausted, "the response has more than {} bytes", options.body_bytes_max);
+                    return make_error(Code::ResourceExhausted, "the response has more than {} bytes",
+                                      options.body_bytes_max);
                 reply.body += data;
             }
             if (error == http::error::need_more) break;
@@ -358,8 +390,12 @@ Client::Client(Client&&) noexcept = default;
 Client& Client::operator=(Client&&) noexcept = default;
 Client::~Client() = default;
 
-const ClientOptions& Client::options() const { return state_->options; }
-const std::string& Client::address() const { return state_->options.address; }
+const ClientOptions& Client::options() const {
+    return state_->options;
+}
+const std::string& Client::address() const {
+    return state_->options.address;
+}
 
 Result<HttpReply> Client::raw(const RawRequest& request, const std::function<bool(const HttpReply&)>& on_head,
                               const std::function<bool(std::string_view)>& on_data) {
@@ -369,10 +405,12 @@ Result<HttpReply> Client::raw(const RawRequest& request, const std::function<boo
         auto reply = state_->exchange(request, on_head, on_data, answered);
         if (reply) return reply;
         state_->fd.reset();
-        // A kept connection may have been closed by the server just now; nothing was answered, so ask once more.
+        // A kept connection may have been closed by the server just now; nothing was answered, so ask once
+        // more.
         bool again = attempt == 0 && reused && !answered && reply.error().code() == Code::Unavailable;
         if (!again)
-            return std::move(reply.error()).context(fmt::format("{} \"{}\"", go_method(request.method), state_->url(request.target)));
+            return std::move(reply.error())
+                .context(fmt::format("{} \"{}\"", go_method(request.method), state_->url(request.target)));
     }
 }
 
@@ -383,7 +421,8 @@ std::string target_of(std::string_view path, QueryParams query, const ClientOpti
         return std::any_of(query.begin(), query.end(), [&](const auto& item) { return item.first == name; });
     };
     if (!options.region.empty() && !has("region")) query.emplace_back("region", options.region);
-    if (!options.namespace_name.empty() && !has("namespace")) query.emplace_back("namespace", options.namespace_name);
+    if (!options.namespace_name.empty() && !has("namespace"))
+        query.emplace_back("namespace", options.namespace_name);
     std::string target(path);
     if (!query.empty()) target += "?" + encode_query(query);
     return target;
@@ -391,7 +430,8 @@ std::string target_of(std::string_view path, QueryParams query, const ClientOpti
 
 Result<HttpReply> expect_success(Result<HttpReply> reply) {
     if (!reply || (reply->status >= 200 && reply->status < 300)) return reply;
-    return make_error(code_of_status(reply->status), "Unexpected response code: {} ({})", reply->status, trim(reply->body));
+    return make_error(code_of_status(reply->status), "Unexpected response code: {} ({})", reply->status,
+                      trim(reply->body));
 }
 
 }  // namespace
@@ -415,8 +455,8 @@ Status Client::get_message(std::string_view path, google::protobuf::Message& out
     return model::json::decode(reply.body, out).context("failed to decode the server's answer");
 }
 
-Status Client::put_message(std::string_view path, const google::protobuf::Message& in, google::protobuf::Message& out,
-                           const QueryParams& query) {
+Status Client::put_message(std::string_view path, const google::protobuf::Message& in,
+                           google::protobuf::Message& out, const QueryParams& query) {
     model::json::EncodeOptions encode;
     encode.view = model::json::View::Api;
     DROVER_TRY(auto reply, put(path, model::json::encode(in, encode), query));
@@ -424,9 +464,11 @@ Status Client::put_message(std::string_view path, const google::protobuf::Messag
     return model::json::decode(reply.body, out).context("failed to decode the server's answer");
 }
 
-Status Client::stream(std::string_view path, const QueryParams& query, const std::function<bool(std::string_view)>& on_data) {
-    auto reply = raw({"GET", target_of(path, query, options()), {}, ""},
-                     [](const HttpReply& head) { return head.status >= 200 && head.status < 300; }, on_data);
+Status Client::stream(std::string_view path, const QueryParams& query,
+                      const std::function<bool(std::string_view)>& on_data) {
+    auto reply = raw(
+        {"GET", target_of(path, query, options()), {}, ""},
+        [](const HttpReply& head) { return head.status >= 200 && head.status < 300; }, on_data);
     auto checked = expect_success(std::move(reply));
     if (!checked) return std::move(checked).error();
     return {};

@@ -43,15 +43,19 @@ void self(const ExchangePtr& exchange) {
     auto answer = [exchange](Sections sections) {
         const auto& options = exchange->services.options;
         if (options.node)
-            for (auto& [name, values] : options.node->stats()) sections[name].insert(values.begin(), values.end());
+            for (auto& [name, values] : options.node->stats())
+                sections[name].insert(values.begin(), values.end());
         if (options.agent.stats)
-            for (auto& [name, values] : options.agent.stats()) sections[name].insert(values.begin(), values.end());
+            for (auto& [name, values] : options.agent.stats())
+                sections[name].insert(values.begin(), values.end());
         auto members = members_of(exchange);
         std::string member = "{}";
         for (const auto& item : members.members())
-            if (item.name() == members.server_name() || members.members_size() == 1) member = model::json::encode(item);
+            if (item.name() == members.server_name() || members.members_size() == 1)
+                member = model::json::encode(item);
         auto config = options.agent.config_json ? options.agent.config_json() : "{}";
-        exchange->reply_json(fmt::format("{{\"config\":{},\"member\":{},\"stats\":{}}}", config, member, sections_json(sections)));
+        exchange->reply_json(fmt::format("{{\"config\":{},\"member\":{},\"stats\":{}}}", config, member,
+                                         sections_json(sections)));
     };
     ports::call<cluster::StatsResponse>(
         *exchange->services.options.cluster, "Cluster.Stats", cluster::StatusRequest(),
@@ -65,12 +69,15 @@ void self(const ExchangePtr& exchange) {
         exchange->cancel);
 }
 
-void members(const ExchangePtr& exchange) { exchange->reply_json(model::json::encode(members_of(exchange))); }
+void members(const ExchangePtr& exchange) {
+    exchange->reply_json(model::json::encode(members_of(exchange)));
+}
 
 void health(const ExchangePtr& exchange) {
     auto type = exchange->request.param_or("type", "");
     if (!type.empty() && type != "client" && type != "server")
-        return exchange->fail(400, fmt::format("invalid type \"{}\": \"client\" or \"server\" is expected", type));
+        return exchange->fail(400,
+                              fmt::format("invalid type \"{}\": \"client\" or \"server\" is expected", type));
     model::AgentHealthResponse response;
     if (exchange->services.options.agent.health) exchange->services.options.agent.health(response);
     bool ok = true;
@@ -93,7 +100,8 @@ void health(const ExchangePtr& exchange) {
 
 void servers(const ExchangePtr& exchange) {
     const auto& options = exchange->services.options;
-    if (!options.node || !options.agent.servers) return exchange->fail(501, "client mode is not enabled on this agent");
+    if (!options.node || !options.agent.servers)
+        return exchange->fail(501, "client mode is not enabled on this agent");
     std::string json = "[";
     for (const auto& address : options.agent.servers()) {
         if (json.size() > 1) json += ',';
@@ -134,7 +142,8 @@ struct LineQueue {
 void monitor(const ExchangePtr& exchange) {
     auto text = to_upper(exchange->request.param_or("log_level", "INFO"));
     log::Level level;
-    if (!log::parse_level(text, &level)) return exchange->fail(400, fmt::format("Unknown log level: {}", text));
+    if (!log::parse_level(text, &level))
+        return exchange->fail(400, fmt::format("Unknown log level: {}", text));
     bool plain = false;
     if (!read_flag(exchange, "plain", plain)) return;
     exchange->run_stream([exchange, level, plain] {
@@ -152,7 +161,8 @@ void monitor(const ExchangePtr& exchange) {
         for (bool open = true; open && !queue->ended;) {
             queue->wake.wait_for(lock, kHeartbeat, [&] { return queue->ended || !queue->lines.empty(); });
             std::string data;
-            if (auto lost = std::exchange(queue->dropped, 0)) data = fmt::format("[WARN] monitor: {} lines were dropped\n", lost);
+            if (auto lost = std::exchange(queue->dropped, 0))
+                data = fmt::format("[WARN] monitor: {} lines were dropped\n", lost);
             for (auto& line : std::exchange(queue->lines, {})) {
                 data += line;
                 if (!ends_with(line, "\n")) data += '\n';
@@ -182,7 +192,8 @@ std::string own_metrics(const Services& services) {
     char when[64];
     std::strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S +0000 UTC", &utc);
     return fmt::format(
-        "{{\"Counters\":[],\"Gauges\":[{},{},{}],\"Points\":[],\"PrecisionGauges\":[],\"Samples\":[],\"Timestamp\":\"{}\"}}",
+        "{{\"Counters\":[],\"Gauges\":[{},{},{}],\"Points\":[],\"PrecisionGauges\":[],\"Samples\":[],"
+        "\"Timestamp\":\"{}\"}}",
         gauge("nomad.agent.http.connections", static_cast<double>(services.connections.load())),
         gauge("nomad.agent.http.requests", static_cast<double>(services.requests.load())),
         gauge("nomad.agent.http.errors", static_cast<double>(services.errors.load())), when);
@@ -195,30 +206,31 @@ void metrics(const ExchangePtr& exchange) {
     exchange->reply_json(hook ? hook() : own_metrics(exchange->services));
 }
 
-// ?type=csi is Nomad's question (there are none); without it, drover's own: the driver and device plugins of this agent.
+// ?type=csi is Nomad's question (there are none); without it, drover's own: the driver and device plugins of
+// this agent.
 void plugins(const ExchangePtr& exchange) {
     auto type = exchange->request.param_or("type", "");
     if (type == "csi") return exchange->reply_json("[]", {{"X-Nomad-Index", "1"}});
     if (!type.empty() && type != "driver" && type != "device")
-        return exchange->fail(400, fmt::format("unknown plugin type \"{}\": csi, driver or device is expected", type));
+        return exchange->fail(
+            400, fmt::format("unknown plugin type \"{}\": csi, driver or device is expected", type));
     const auto* node = exchange->services.options.node;
     if (!node) return exchange->reply_json("[]");
-    exchange->run_blocking([exchange] { exchange->reply_json(exchange->services.options.node->plugin_status_json()); });
+    exchange->run_blocking(
+        [exchange] { exchange->reply_json(exchange->services.options.node->plugin_status_json()); });
 }
 
 constexpr Route kRoutes[] = {
-    {"GET", "/v1/agent/self", self},
-    {"GET", "/v1/agent/members", members},
-    {"GET", "/v1/agent/health", health},
-    {"GET", "/v1/agent/servers", servers},
-    {"PUT", "/v1/agent/reload", reload},
-    {"GET", "/v1/agent/monitor", monitor},
-    {"GET", "/v1/metrics", metrics},
-    {"GET", "/v1/plugins", plugins},
+    {"GET", "/v1/agent/self", self},     {"GET", "/v1/agent/members", members},
+    {"GET", "/v1/agent/health", health}, {"GET", "/v1/agent/servers", servers},
+    {"PUT", "/v1/agent/reload", reload}, {"GET", "/v1/agent/monitor", monitor},
+    {"GET", "/v1/metrics", metrics},     {"GET", "/v1/plugins", plugins},
 };
 
 }  // namespace
 
-std::span<const Route> agent_routes() { return kRoutes; }
+std::span<const Route> agent_routes() {
+    return kRoutes;
+}
 
 }  // namespace drover::api

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// /v1/client/*: what only the node that runs an allocation can answer. When this process runs it, the NodePort is asked;
-// else the request is passed on to that node's agent (proxy.cpp). Everything here may block and runs on the pools.
+// /v1/client/*: what only the node that runs an allocation can answer. When this process runs it, the
+// NodePort is asked; else the request is passed on to that node's agent (proxy.cpp). Everything here may
+// block and runs on the pools.
 #include "api/context.h"
 #include "api/router.h"
 #include "api/routes/proxy.h"
@@ -20,7 +21,8 @@ void at_alloc(const ExchangePtr& exchange, Pool pool, Local local) {
     const auto& alloc_id = exchange->args.back();
     if (node && node->has_alloc(alloc_id)) {
         auto job = [exchange, node, local] { local(exchange, *node); };
-        return pool == Pool::Stream ? exchange->run_stream(std::move(job)) : exchange->run_blocking(std::move(job));
+        return pool == Pool::Stream ? exchange->run_stream(std::move(job))
+                                    : exchange->run_blocking(std::move(job));
     }
     forward_to_alloc(exchange, alloc_id);
 }
@@ -58,7 +60,8 @@ void stat_file(const ExchangePtr& exchange) {
 }
 
 // Sends `limit` bytes (all when negative) from `offset`, a piece at a time.
-void send_file(const ExchangePtr& exchange, ports::NodePort& node, const std::string& path, int64_t offset, int64_t limit) {
+void send_file(const ExchangePtr& exchange, ports::NodePort& node, const std::string& path, int64_t offset,
+               int64_t limit) {
     auto file = node.open_file(exchange->args[0], path);
     if (!file) return fail_client(exchange, file.error());
     auto body = exchange->stream("text/plain; charset=utf-8");
@@ -70,7 +73,8 @@ void send_file(const ExchangePtr& exchange, ports::NodePort& node, const std::st
         auto got = ::pread(file->get(), piece.data(), piece.size(), offset);
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) {
-            static_cast<void>(body->write(Error::from_errno(fmt::format("read {}", path)).message()).has_value());
+            static_cast<void>(
+                body->write(Error::from_errno(fmt::format("read {}", path)).message()).has_value());
             break;
         }
         if (got == 0) break;
@@ -106,7 +110,8 @@ void read_at(const ExchangePtr& exchange) {
     int64_t offset = 0;
     int64_t limit = -1;
     if (!need_path(exchange, path)) return;
-    if (!exchange->request.param("offset")) return exchange->fail(400, "error parsing offset: a number of bytes is expected");
+    if (!exchange->request.param("offset"))
+        return exchange->fail(400, "error parsing offset: a number of bytes is expected");
     if (!read_int(exchange, "offset", offset) || !read_int(exchange, "limit", limit)) return;
     at_alloc(exchange, Pool::Stream, [path, offset, limit](const ExchangePtr& on, ports::NodePort& node) {
         send_file(on, node, path, offset, limit == 0 ? -1 : limit);
@@ -156,7 +161,9 @@ void stream_file(const ExchangePtr& exchange) {
     std::string origin;
     int64_t offset = 0;
     bool follow = true;
-    if (!need_path(exchange, path) || !read_origin(exchange, origin, offset) || !read_flag(exchange, "follow", follow)) return;
+    if (!need_path(exchange, path) || !read_origin(exchange, origin, offset) ||
+        !read_flag(exchange, "follow", follow))
+        return;
     at_alloc(exchange, Pool::Stream, [=](const ExchangePtr& on, ports::NodePort& node) {
         auto frames = node.stream_file(on->args[0], path, origin, offset, follow);
         if (!frames) return fail_client(on, frames.error());
@@ -173,8 +180,8 @@ void stream_logs(const ExchangePtr& exchange) {
     if (request.type != "stdout" && request.type != "stderr")
         return exchange->fail(400, "type must be one of: stdout or stderr");
     bool plain = false;
-    if (!read_origin(exchange, request.origin, request.offset) || !read_flag(exchange, "follow", request.follow) ||
-        !read_flag(exchange, "plain", plain))
+    if (!read_origin(exchange, request.origin, request.offset) ||
+        !read_flag(exchange, "follow", request.follow) || !read_flag(exchange, "plain", plain))
         return;
     at_alloc(exchange, Pool::Stream, [request, plain](const ExchangePtr& on, ports::NodePort& node) {
         auto frames = node.stream_logs(request);
@@ -192,7 +199,8 @@ void alloc_stats(const ExchangePtr& exchange) {
 }
 
 void alloc_checks(const ExchangePtr& exchange) {
-    at_alloc(exchange, Pool::Blocking, [](const ExchangePtr& on, ports::NodePort&) { on->reply_json("null", kCors); });
+    at_alloc(exchange, Pool::Blocking,
+             [](const ExchangePtr& on, ports::NodePort&) { on->reply_json("null", kCors); });
 }
 
 void answer_status(const ExchangePtr& exchange, const Status& status) {
@@ -269,6 +277,8 @@ constexpr Route kRoutes[] = {
 
 }  // namespace
 
-std::span<const Route> client_routes() { return kRoutes; }
+std::span<const Route> client_routes() {
+    return kRoutes;
+}
 
 }  // namespace drover::api

@@ -13,7 +13,8 @@ using cluster::JobRegisterResponse;
 void list(const ExchangePtr& exchange) {
     cluster::ListRequest request;
     if (!read_query(exchange, *request.mutable_query())) return;
-    answer_list<cluster::JobListResponse>(exchange, "Job.List", std::move(request), &cluster::JobListResponse::jobs);
+    answer_list<cluster::JobListResponse>(exchange, "Job.List", std::move(request),
+                                          &cluster::JobListResponse::jobs);
 }
 
 bool job_query(const ExchangePtr& exchange, cluster::JobGetRequest& request) {
@@ -24,25 +25,28 @@ bool job_query(const ExchangePtr& exchange, cluster::JobGetRequest& request) {
 void get(const ExchangePtr& exchange) {
     cluster::JobGetRequest request;
     if (!job_query(exchange, request)) return;
-    ask<cluster::JobGetResponse>(exchange, "Job.Get", std::move(request), [](const ExchangePtr& on, auto& response) {
-        if (!response.has_job()) return on->fail(404, "job not found");
-        on->reply_json(model::json::encode(response.job()), meta_headers(response.meta()));
-    });
+    ask<cluster::JobGetResponse>(
+        exchange, "Job.Get", std::move(request), [](const ExchangePtr& on, auto& response) {
+            if (!response.has_job()) return on->fail(404, "job not found");
+            on->reply_json(model::json::encode(response.job()), meta_headers(response.meta()));
+        });
 }
 
 void summary(const ExchangePtr& exchange) {
     cluster::JobGetRequest request;
     if (!job_query(exchange, request)) return;
-    ask<cluster::JobSummaryResponse>(exchange, "Job.Summary", std::move(request), [](const ExchangePtr& on, auto& response) {
-        if (!response.has_summary()) return on->fail(404, "job not found");
-        on->reply_json(model::json::encode(response.summary()), meta_headers(response.meta()));
-    });
+    ask<cluster::JobSummaryResponse>(
+        exchange, "Job.Summary", std::move(request), [](const ExchangePtr& on, auto& response) {
+            if (!response.has_summary()) return on->fail(404, "job not found");
+            on->reply_json(model::json::encode(response.summary()), meta_headers(response.meta()));
+        });
 }
 
 void evaluations(const ExchangePtr& exchange) {
     cluster::JobGetRequest request;
     if (!job_query(exchange, request)) return;
-    answer_list<cluster::EvalListResponse>(exchange, "Job.Evaluations", std::move(request), &cluster::EvalListResponse::evals);
+    answer_list<cluster::EvalListResponse>(exchange, "Job.Evaluations", std::move(request),
+                                           &cluster::EvalListResponse::evals);
 }
 
 bool job_allocs_query(const ExchangePtr& exchange, cluster::JobAllocationsRequest& request) {
@@ -83,27 +87,30 @@ void versions(const ExchangePtr& exchange) {
     if (!read_flag(exchange, "diffs", diffs) || !read_query(exchange, *request.mutable_query())) return;
     request.set_job_id(exchange->args[0]);
     request.set_diffs(diffs);
-    ask<cluster::JobVersionsResponse>(exchange, "Job.Versions", std::move(request), [](const ExchangePtr& on, auto& response) {
-        if (response.versions().empty()) return on->fail(404, "job versions not found");
-        model::JobVersionsResponse answer;
-        *answer.mutable_versions() = std::move(*response.mutable_versions());
-        *answer.mutable_diffs() = std::move(*response.mutable_diffs());
-        answer.set_known_leader(response.meta().known_leader());
-        on->reply_json(with_index(answer, response.meta().index()), meta_headers(response.meta()));
-    });
+    ask<cluster::JobVersionsResponse>(
+        exchange, "Job.Versions", std::move(request), [](const ExchangePtr& on, auto& response) {
+            if (response.versions().empty()) return on->fail(404, "job versions not found");
+            model::JobVersionsResponse answer;
+            *answer.mutable_versions() = std::move(*response.mutable_versions());
+            *answer.mutable_diffs() = std::move(*response.mutable_diffs());
+            answer.set_known_leader(response.meta().known_leader());
+            on->reply_json(with_index(answer, response.meta().index()), meta_headers(response.meta()));
+        });
 }
 
 void submission(const ExchangePtr& exchange) {
     cluster::JobSubmissionRequest request;
     auto version = parse_uint(exchange->request.param_or("version", ""));
-    if (!version) return exchange->fail(400, "Unable to parse job version parameter \"version\": a number is expected");
+    if (!version)
+        return exchange->fail(400, "Unable to parse job version parameter \"version\": a number is expected");
     if (!read_query(exchange, *request.mutable_query())) return;
     request.set_job_id(exchange->args[0]);
     request.set_version(*version);
-    ask<cluster::JobSubmissionResponse>(exchange, "Job.Submission", std::move(request), [](const ExchangePtr& on, auto& response) {
-        if (!response.has_submission()) return on->fail(404, "job source not found");
-        on->reply_json(model::json::encode(response.submission()), meta_headers(response.meta()));
-    });
+    ask<cluster::JobSubmissionResponse>(
+        exchange, "Job.Submission", std::move(request), [](const ExchangePtr& on, auto& response) {
+            if (!response.has_submission()) return on->fail(404, "job source not found");
+            on->reply_json(model::json::encode(response.submission()), meta_headers(response.meta()));
+        });
 }
 
 void answer_registered(const ExchangePtr& on, JobRegisterResponse& response) {
@@ -115,7 +122,8 @@ void answer_registered(const ExchangePtr& on, JobRegisterResponse& response) {
     on->reply_json(with_index(answer, response.meta().index()), meta_headers(response.meta()));
 }
 
-// Query parameters win over what the body says; the job's own namespace over both, as it is the job's identity.
+// Query parameters win over what the body says; the job's own namespace over both, as it is the job's
+// identity.
 void resolve_names(const model::Job& job, const std::string& body_namespace, cluster::WriteOptions& write) {
     if (job.has_namespace_() && !job.namespace_().empty())
         write.set_namespace_(job.namespace_());
@@ -159,22 +167,26 @@ void deregister(const ExchangePtr& exchange) {
     bool global = false;
     bool no_delay = false;
     if (!read_flag(exchange, "purge", purge) || !read_flag(exchange, "global", global) ||
-        !read_flag(exchange, "no_shutdown_delay", no_delay) || !read_write(exchange, *request.mutable_write()))
+        !read_flag(exchange, "no_shutdown_delay", no_delay) ||
+        !read_write(exchange, *request.mutable_write()))
         return;
     auto priority = exchange->request.param_or("eval_priority", "0");
     auto number = parse_int(priority);
-    if (!number) return exchange->fail(400, fmt::format("Failed to parse value of \"eval_priority\" (\"{}\") as a number", priority));
+    if (!number)
+        return exchange->fail(
+            400, fmt::format("Failed to parse value of \"eval_priority\" (\"{}\") as a number", priority));
     request.set_job_id(exchange->args[0]);
     request.set_purge(purge);
     request.set_no_shutdown_delay(no_delay);
     request.set_eval_priority(*number);
-    ask<cluster::JobDeregisterResponse>(exchange, "Job.Deregister", std::move(request), [](const ExchangePtr& on, auto& response) {
-        model::JobDeregisterResponse answer;
-        answer.set_eval_id(response.eval_id());
-        answer.set_eval_create_index(response.eval_create_index());
-        answer.set_job_modify_index(response.job_modify_index());
-        on->reply_json(with_index(answer, response.meta().index()), meta_headers(response.meta()));
-    });
+    ask<cluster::JobDeregisterResponse>(
+        exchange, "Job.Deregister", std::move(request), [](const ExchangePtr& on, auto& response) {
+            model::JobDeregisterResponse answer;
+            answer.set_eval_id(response.eval_id());
+            answer.set_eval_create_index(response.eval_create_index());
+            answer.set_job_modify_index(response.job_modify_index());
+            on->reply_json(with_index(answer, response.meta().index()), meta_headers(response.meta()));
+        });
 }
 
 void plan(const ExchangePtr& exchange) {
@@ -186,17 +198,19 @@ void plan(const ExchangePtr& exchange) {
     *request.mutable_job() = std::move(*body.mutable_job());
     request.set_diff(body.diff());
     request.set_policy_override(body.policy_override());
-    ask<cluster::JobPlanResponse>(exchange, "Job.Plan", std::move(request), [](const ExchangePtr& on, auto& response) {
-        model::JobPlanResponse answer;
-        answer.set_job_modify_index(response.job_modify_index());
-        answer.set_next_periodic_launch(response.next_periodic_launch());
-        answer.set_warnings(response.warnings());
-        *answer.mutable_created_evals() = std::move(*response.mutable_created_evals());
-        *answer.mutable_failed_tg_allocs() = std::move(*response.mutable_failed_tg_allocs());
-        if (response.has_diff()) *answer.mutable_diff() = std::move(*response.mutable_diff());
-        if (response.has_annotations()) *answer.mutable_annotations() = std::move(*response.mutable_annotations());
-        on->reply_json(with_index(answer, response.job_modify_index()));
-    });
+    ask<cluster::JobPlanResponse>(
+        exchange, "Job.Plan", std::move(request), [](const ExchangePtr& on, auto& response) {
+            model::JobPlanResponse answer;
+            answer.set_job_modify_index(response.job_modify_index());
+            answer.set_next_periodic_launch(response.next_periodic_launch());
+            answer.set_warnings(response.warnings());
+            *answer.mutable_created_evals() = std::move(*response.mutable_created_evals());
+            *answer.mutable_failed_tg_allocs() = std::move(*response.mutable_failed_tg_allocs());
+            if (response.has_diff()) *answer.mutable_diff() = std::move(*response.mutable_diff());
+            if (response.has_annotations())
+                *answer.mutable_annotations() = std::move(*response.mutable_annotations());
+            on->reply_json(with_index(answer, response.job_modify_index()));
+        });
 }
 
 void validate(const ExchangePtr& exchange) {
@@ -206,20 +220,22 @@ void validate(const ExchangePtr& exchange) {
     if (!read_write(exchange, *request.mutable_write())) return;
     resolve_names(body.job(), body.namespace_(), *request.mutable_write());
     *request.mutable_job() = std::move(*body.mutable_job());
-    ask<cluster::JobValidateResponse>(exchange, "Job.Validate", std::move(request), [](const ExchangePtr& on, auto& response) {
-        model::JobValidateResponse answer;
-        answer.set_driver_config_validated(response.driver_config_validated());
-        *answer.mutable_validation_errors() = std::move(*response.mutable_validation_errors());
-        answer.set_error(response.error());
-        answer.set_warnings(response.warnings());
-        on->reply_json(model::json::encode(answer));
-    });
+    ask<cluster::JobValidateResponse>(
+        exchange, "Job.Validate", std::move(request), [](const ExchangePtr& on, auto& response) {
+            model::JobValidateResponse answer;
+            answer.set_driver_config_validated(response.driver_config_validated());
+            *answer.mutable_validation_errors() = std::move(*response.mutable_validation_errors());
+            answer.set_error(response.error());
+            answer.set_warnings(response.warnings());
+            on->reply_json(model::json::encode(answer));
+        });
 }
 
 void evaluate(const ExchangePtr& exchange) {
     model::JobEvaluateRequest body;
     if (!trim(exchange->request.body).empty() && !read_body(exchange, body)) return;
-    if (!body.job_id().empty() && body.job_id() != exchange->args[0]) return exchange->fail(400, "Job ID does not match");
+    if (!body.job_id().empty() && body.job_id() != exchange->args[0])
+        return exchange->fail(400, "Job ID does not match");
     cluster::JobEvaluateRequest request;
     if (!read_write(exchange, *request.mutable_write())) return;
     request.set_job_id(exchange->args[0]);
@@ -262,6 +278,8 @@ constexpr Route kRoutes[] = {
 
 }  // namespace
 
-std::span<const Route> job_routes() { return kRoutes; }
+std::span<const Route> job_routes() {
+    return kRoutes;
+}
 
 }  // namespace drover::api

@@ -15,20 +15,22 @@ void list(const ExchangePtr& exchange) {
         return;
     request.set_resources(resources);
     request.set_os(os);
-    answer_list<cluster::NodeListResponse>(exchange, "Node.List", std::move(request), &cluster::NodeListResponse::nodes);
+    answer_list<cluster::NodeListResponse>(exchange, "Node.List", std::move(request),
+                                           &cluster::NodeListResponse::nodes);
 }
 
 void get(const ExchangePtr& exchange) {
     cluster::NodeGetRequest request;
     if (!read_query(exchange, *request.mutable_query())) return;
     request.set_node_id(exchange->args[0]);
-    ask<cluster::NodeGetResponse>(exchange, "Node.Get", std::move(request), [](const ExchangePtr& on, auto& response) {
-        if (!response.has_node()) return on->fail(404, "node not found");
-        auto& node = *response.mutable_node();
-        node.clear_secret_id();
-        node.set_drain(node.has_drain_strategy());
-        on->reply_json(model::json::encode(node), meta_headers(response.meta()));
-    });
+    ask<cluster::NodeGetResponse>(
+        exchange, "Node.Get", std::move(request), [](const ExchangePtr& on, auto& response) {
+            if (!response.has_node()) return on->fail(404, "node not found");
+            auto& node = *response.mutable_node();
+            node.clear_secret_id();
+            node.set_drain(node.has_drain_strategy());
+            on->reply_json(model::json::encode(node), meta_headers(response.meta()));
+        });
 }
 
 void allocations(const ExchangePtr& exchange) {
@@ -64,10 +66,13 @@ void drain(const ExchangePtr& exchange) {
 void eligibility(const ExchangePtr& exchange) {
     model::NodeUpdateEligibilityRequest body;
     if (!read_body(exchange, body)) return;
-    if (!body.node_id().empty() && body.node_id() != exchange->args[0]) return exchange->fail(400, "Node ID does not match");
+    if (!body.node_id().empty() && body.node_id() != exchange->args[0])
+        return exchange->fail(400, "Node ID does not match");
     if (body.eligibility() != "eligible" && body.eligibility() != "ineligible")
-        return exchange->fail(400, fmt::format("invalid scheduling eligibility \"{}\": \"eligible\" or \"ineligible\" is expected",
-                                               body.eligibility()));
+        return exchange->fail(
+            400,
+            fmt::format("invalid scheduling eligibility \"{}\": \"eligible\" or \"ineligible\" is expected",
+                        body.eligibility()));
     cluster::NodeUpdateEligibilityRequest request;
     if (!read_write(exchange, *request.mutable_write())) return;
     request.set_node_id(exchange->args[0]);
@@ -108,18 +113,16 @@ void get_pool(const ExchangePtr& exchange) {
 }
 
 constexpr Route kRoutes[] = {
-    {"GET", "/v1/nodes", list},
-    {"GET", "/v1/node/pools", list_pools},
-    {"GET", "/v1/node/pool/*", get_pool},
-    {"GET", "/v1/node/*/allocations", allocations},
-    {"PUT", "/v1/node/*/drain", drain},
-    {"PUT", "/v1/node/*/eligibility", eligibility},
-    {"PUT", "/v1/node/*/purge", purge},
-    {"GET", "/v1/node/*", get},
+    {"GET", "/v1/nodes", list},           {"GET", "/v1/node/pools", list_pools},
+    {"GET", "/v1/node/pool/*", get_pool}, {"GET", "/v1/node/*/allocations", allocations},
+    {"PUT", "/v1/node/*/drain", drain},   {"PUT", "/v1/node/*/eligibility", eligibility},
+    {"PUT", "/v1/node/*/purge", purge},   {"GET", "/v1/node/*", get},
 };
 
 }  // namespace
 
-std::span<const Route> node_routes() { return kRoutes; }
+std::span<const Route> node_routes() {
+    return kRoutes;
+}
 
 }  // namespace drover::api

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// PUT /v1/jobs/parse: a job file's text -> the job as JSON. Apart because it is the only route that needs jobspec.
+// PUT /v1/jobs/parse: a job file's text -> the job as JSON. Apart because it is the only route that needs
+// jobspec.
 #pragma once
 #include "api/exchange.h"
 

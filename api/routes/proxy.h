@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Passing a /v1/client request on to the agent whose node has the allocation, by HTTP, once: a request that was passed
-// on already is never passed on again.
+// Passing a /v1/client request on to the agent whose node has the allocation, by HTTP, once: a request that
+// was passed on already is never passed on again.
 #pragma once
 #include "api/exchange.h"
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// A cluster and a node for tests: answers by method name, from functions that the test gives. What has no function is
-// Unimplemented. Used by the tests of api/ and cli/.
+// A cluster and a node for tests: answers by method name, from functions that the test gives. What has no
+// function is Unimplemented. Used by the tests of api/ and cli/.
 #pragma once
+#include <fcntl.h>
 #include <atomic>
 #include <condition_variable>
-#include <fcntl.h>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -32,11 +32,15 @@ class FakeCluster final : public ports::ClusterPort {
         std::lock_guard lock(mutex_);
         held_[method] = true;
     }
-    bool wait_for_calls(int count) { return wait([&] { return calls >= count; }); }
-    bool wait_for_cancels(int count) { return wait([&] { return cancels >= count; }); }
+    bool wait_for_calls(int count) {
+        return wait([&] { return calls >= count; });
+    }
+    bool wait_for_cancels(int count) {
+        return wait([&] { return cancels >= count; });
+    }
 
-    void call(const google::protobuf::MethodDescriptor& method, std::shared_ptr<const Message> request, Done done,
-              std::shared_ptr<ports::CancelToken> cancel) override {
+    void call(const google::protobuf::MethodDescriptor& method, std::shared_ptr<const Message> request,
+              Done done, std::shared_ptr<ports::CancelToken> cancel) override {
         auto name = method.full_name().substr(std::string_view("drover.cluster.").size());
         std::function<Result<std::unique_ptr<Message>>(const Message&)> answer;
         bool held = false;
@@ -68,7 +72,7 @@ class FakeCluster final : public ports::ClusterPort {
         return last_request;
     }
 
-    int calls = 0;    // both under the mutex; read through the wait functions
+    int calls = 0;  // both under the mutex; read through the wait functions
     int cancels = 0;
     std::string last_request;
 
@@ -128,7 +132,7 @@ class FakeNode final : public ports::NodePort {
  public:
     std::string id = "c91e127f-c5d1-de17-2128-7249f27d5090";
     std::string alloc = "9709b689-6d2d-3a99-bb59-7dec73d85d9a";
-    std::string file_path;                      // what open_file opens
+    std::string file_path;  // what open_file opens
     std::vector<std::string> log_pieces;
     std::vector<model::AllocFileInfo> files;
     model::AllocResourceUsage usage;
@@ -140,7 +144,9 @@ class FakeNode final : public ports::NodePort {
 
     std::string node_id() const override { return id; }
     bool has_alloc(const std::string& alloc_id) const override { return alloc_id == alloc; }
-    Result<std::vector<model::AllocFileInfo>> list_files(const std::string&, const std::string&) override { return files; }
+    Result<std::vector<model::AllocFileInfo>> list_files(const std::string&, const std::string&) override {
+        return files;
+    }
     Result<model::AllocFileInfo> stat_file(const std::string&, const std::string& path) override {
         for (const auto& file : files)
             if (file.name() == path) return file;
@@ -155,15 +161,19 @@ class FakeNode final : public ports::NodePort {
         if (!fd) return Error::from_errno(fmt::format("open {}", path));
         return fd;
     }
-    Result<std::unique_ptr<ports::FrameStream>> stream_file(const std::string&, const std::string&, const std::string&, int64_t,
+    Result<std::unique_ptr<ports::FrameStream>> stream_file(const std::string&, const std::string&,
+                                                            const std::string&, int64_t,
                                                             bool follow) override {
         return frames(follow);
     }
     Result<std::unique_ptr<ports::FrameStream>> stream_logs(const ports::LogRequest& request) override {
-        if (request.task != "server") return make_error(Code::InvalidArgument, "unknown task name \"{}\"", request.task);
+        if (request.task != "server")
+            return make_error(Code::InvalidArgument, "unknown task name \"{}\"", request.task);
         return frames(request.follow);
     }
-    Result<model::AllocResourceUsage> alloc_stats(const std::string&, const std::string&) override { return usage; }
+    Result<model::AllocResourceUsage> alloc_stats(const std::string&, const std::string&) override {
+        return usage;
+    }
     Result<model::HostStats> host_stats() override { return host; }
     Status restart_alloc(const std::string&, const std::string& task, bool all) override {
         last_call = fmt::format("restart {} {}", task, all);

@@ -11,7 +11,7 @@ namespace drover::cli::testing {
 struct Console {
     std::string out;
     std::string err;
-    std::string both;      // as a terminal would have shown it
+    std::string both;  // as a terminal would have shown it
     std::istringstream input;
     Streams streams;
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// main() of the CLI's tests: UTC, no settings of the user's shell, and no agent verb (its rooms are not linked here).
+// main() of the CLI's tests: UTC, no settings of the user's shell, and no agent verb (its rooms are not
+// linked here).
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -8,7 +9,9 @@
 #include "cli/command.h"
 
 namespace drover::cli {
-int run_agent(const std::vector<std::string>&, Streams&) { return kExitError; }
+int run_agent(const std::vector<std::string>&, Streams&) {
+    return kExitError;
+}
 }  // namespace drover::cli
 
 int main(int argc, char** argv) {
