@@ -241,9 +241,9 @@ class Survival(unittest.TestCase):
         for name in ("raw", "iso", "flood"):
             self.agent.delete(f"/v1/job/{name}?purge=true")
         wait_for("tasks stopped", lambda: not self.pids(), 30)
-        self.agent.put("/v1/system/gc")
 
         def clean():
+            self.agent.put("/v1/system/gc")  # again and again: it takes what has ended by then
             allocs = os.path.join(self.agent.data_dir, "alloc")
             tasks = os.path.join(self.agent.data_dir, "client", "tasks")
             left = os.listdir(allocs) + [n for n in os.listdir(tasks) if not n.startswith(".")]
@@ -252,7 +252,7 @@ class Survival(unittest.TestCase):
             left += self.agent.mounts()
             return None if left else "clean"
         try:
-            wait_for("no directory, process, cgroup or mount of a task", clean, 30)
+            wait_for("no directory, process, cgroup or mount of a task", clean, 30, every=0.2)
         except Failure:
             raise Failure("left: " + "\n".join(map(str, [
                 os.listdir(os.path.join(self.agent.data_dir, "alloc")),
