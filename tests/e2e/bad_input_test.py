@@ -11,6 +11,11 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from drover import Agent, ApiError, DROVER, job, task, wait_for  # noqa: E402
 
 
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
 class JobFiles(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -200,7 +205,8 @@ class Disk(unittest.TestCase):
     def test_full_disk_holds_tasks_back_and_goes_on(self):
         with tempfile.TemporaryDirectory(prefix="drover-full-") as mount:
             subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", mount], check=True)
-            agent = Agent(data_dir=os.path.join(mount, "data"))
+            agent = Agent(extra=f'client {{\n  alloc_dir = "{mount}/alloc"\n}}')
+            agent.alloc_dir = lambda alloc_id: os.path.join(mount, "alloc", alloc_id)
             try:
                 agent.start()
                 writer = ("$|=1; my $i=0; my $p='x'x84; while(1){ my $o=''; for(1..100){$o.=sprintf(\"%014d %s\\n\",$i,$p);"
@@ -220,8 +226,7 @@ class Disk(unittest.TestCase):
 
                 def told():
                     events = agent.get(f"/v1/allocation/{alloc['ID']}")["TaskStates"]["t"]["Events"]
-                    return [e for e in events if "no space" in e["DisplayMessage"].lower()
-                            or "disk full" in e["DisplayMessage"].lower()]
+                    return [e for e in events if "is full" in e["DisplayMessage"]]
                 self.assertEqual(len(wait_for("an event about the full disk", told)), 1)
                 os.unlink(ballast)
 
@@ -235,7 +240,7 @@ class Disk(unittest.TestCase):
                 while time.monotonic() < end:
                     paths = agent.log_files(alloc["ID"], "t")
                     try:
-                        lines = b"".join(open(p, "rb").read() for p in paths)
+                        lines = b"".join(read(p) for p in paths)
                     except FileNotFoundError:
                         continue
                     if agent.log_files(alloc["ID"], "t") == paths:
