@@ -33,7 +33,10 @@ sdk::ExitResult exit_result(const sdk::ProcessStatus& status) {
                         .signal = status.signal,
                         .oom_killed = status.oom_killed,
                         .error = ""};
-    if (status.phase == sdk::ProcessPhase::Lost) out.error = "the task's end was not seen: " + status.message;
+    if (status.phase == sdk::ProcessPhase::Lost) {
+        out.exit_code = -1;  // nobody knows it; 0 would read as success
+        out.error = "the task's end was not seen: " + status.message;
+    }
     if (status.phase == sdk::ProcessPhase::StartFailed) out.error = status.message;
     return out;
 }

@@ -7,19 +7,16 @@
 
 namespace drover::server {
 
-std::vector<std::string> addresses_of(const model::Node& node, const std::string& host_network) {
+std::string address_of(const model::Node& node, const std::string& host_network) {
     const std::string_view alias = host_network.empty() ? "default" : std::string_view(host_network);
-    std::vector<std::string> out;
     for (const auto& network : node.node_resources().node_networks())
         for (const auto& address : network.addresses())
-            if (address.alias() == alias) out.push_back(address.address());
-    if (!out.empty() || alias != "default") return out;
+            if (address.alias() == alias) return address.address();
+    if (alias != "default") return "";
     for (const auto& network : node.node_resources().networks())
-        if (!network.ip().empty()) out.push_back(network.ip());
-    if (auto ip = node.attributes().find("unique.network.ip-address");
-        out.empty() && ip != node.attributes().end())
-        out.push_back(ip->second);
-    return out;
+        if (!network.ip().empty()) return network.ip();
+    auto ip = node.attributes().find("unique.network.ip-address");
+    return ip == node.attributes().end() ? "" : ip->second;
 }
 
 bool port_free(const Ports& used, const Ports& reserved, const std::string& ip, int64_t port) {
@@ -66,29 +63,24 @@ std::string Placer::assign_ports(const GroupView& v, const Column& column, model
             mapping.set_host_ip(ip);
         };
         for (auto& port : *given.mutable_reserved_ports()) {
-            bool done = false;
-            for (const auto& ip : addresses_of(node, port.host_network())) {
-                if (!port.ignore_collision() && !free(ip, port.value())) continue;
-                give(port, ip, port.value());
-                done = true;
-                break;
-            }
-            if (!done)
+            const std::string ip = address_of(node, port.host_network());
+            if (ip.empty() || (!port.ignore_collision() && !free(ip, port.value())))
                 return fmt::format("network: reserved port collision {}={}", port.label(), port.value());
+            give(port, ip, port.value());
         }
         for (auto& port : *given.mutable_dynamic_ports()) {
-            const auto ips = addresses_of(node, port.host_network());
-            if (ips.empty())
+            const std::string ip = address_of(node, port.host_network());
+            if (ip.empty())
                 return fmt::format("network: no addresses available for {} network",
                                    port.host_network().empty() ? "default" : port.host_network());
             const int64_t range = high - low;
             const auto start = static_cast<int64_t>(seeded_.below(static_cast<uint64_t>(range)));
             int64_t found = 0;
             for (int64_t step = 0; step < range && found == 0; ++step)
-                if (const int64_t port_number = low + (start + step) % range; free(ips.front(), port_number))
+                if (const int64_t port_number = low + (start + step) % range; free(ip, port_number))
                     found = port_number;
             if (found == 0) return "network: dynamic port selection failed";
-            give(port, ips.front(), found);
+            give(port, ip, found);
         }
     }
     return {};

@@ -166,10 +166,8 @@ std::string Placer::room(const GroupView& v, size_t at) const {
     if (!v.static_ports.empty()) {
         const auto reserved = reserved_ports(*column.node);
         for (const auto& [host_network, port] : v.static_ports) {
-            bool free = false;
-            for (const auto& ip : addresses_of(*column.node, host_network))
-                free |= port_free(column.usage.ports, reserved, ip, port);
-            if (!free) {
+            const std::string ip = address_of(*column.node, host_network);
+            if (ip.empty() || !port_free(column.usage.ports, reserved, ip, port)) {
                 std::string label;
                 for (const auto& network : v.group->networks())
                     for (const auto& p : network.reserved_ports())

@@ -8,8 +8,9 @@ namespace drover::server {
 
 using Ports = std::multiset<std::pair<std::string, int64_t>>;
 
-// The node's addresses that a host network's name stands for.
-std::vector<std::string> addresses_of(const model::Node& node, const std::string& host_network);
+// The address whose ports a host network stands for: its first one, as Nomad takes it. A task that binds every address
+// of the host would collide on the others too, so a taken port is not offered on a second one. Empty: none.
+std::string address_of(const model::Node& node, const std::string& host_network);
 bool port_free(const Ports& used, const Ports& reserved, const std::string& ip, int64_t port);
 // What a reserved core counts for.
 int64_t mhz_per_core(const model::Node& node);
