@@ -5,11 +5,13 @@
 // the store again.
 #include "agent/alloc/alloc_registry.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include <future>
 
 #include "agent/alloc/test_agent.h"
+#include "agent/logs/logd_client.h"
 #include "base/clock.h"
 #include "base/files.h"
 #include "base/log.h"
@@ -31,43 +33,21 @@ class AllocRegistryTest : public testing::Test {
     void TearDown() override {
         agent_.reset();
         driver_.reset();
+        if (logd_) {
+            EXPECT_TRUE(logd_->shutdown());
+        }
+        logd_.reset();
         ASSERT_TRUE(remove_tree(dir_));
     }
 
     void boot() {
         agent_.reset();
-        agent_ = std::make_unique<TestAgent>(dir_, driver_, rules_);
+        agent_ = std::make_unique<TestAgent>(dir_, driver_, rules_, logd_.get());
     }
     // A new agent that has heard of the servers again.
     void boot_and_contact() {
         boot();
         agent_->registry->apply(list_, {});
-    }
-
-    static model::Allocation make_alloc(const std::string& type = "service") {
-        model::Allocation alloc;
-        alloc.set_id(new_uuid());
-        alloc.set_name("web.app[0]");
-        alloc.set_job_id("web");
-        alloc.set_task_group("app");
-        alloc.set_desired_status("run");
-        alloc.set_client_status("pending");
-        alloc.set_alloc_modify_index(10);
-        auto& job = *alloc.mutable_job();
-        job.set_id("web");
-        job.set_type(type);
-        auto& group = *job.add_task_groups();
-        group.set_name("app");
-        group.mutable_restart_policy()->set_delay(0);
-        add_task(alloc, "server");
-        return alloc;
-    }
-    static model::Task& add_task(model::Allocation& alloc, const std::string& name) {
-        auto& task = *alloc.mutable_job()->mutable_task_groups(0)->add_tasks();
-        task.set_name(name);
-        task.set_driver("fake");
-        (*alloc.mutable_allocated_resources()->mutable_tasks())[name].mutable_cpu()->set_cpu_shares(100);
-        return task;
     }
 
     void give(const model::Allocation& alloc) {
@@ -107,6 +87,7 @@ class AllocRegistryTest : public testing::Test {
     CollectRules rules_{50, 101, 101};
     std::map<std::string, uint64_t> list_;
     std::shared_ptr<FakeDriver> driver_;
+    std::unique_ptr<LogdClient> logd_;
     std::unique_ptr<TestAgent> agent_;
 };
 
@@ -337,6 +318,60 @@ TEST_F(AllocRegistryTest, AFailedTaskFailsTheAllocationAndItsSiblings) {
     const auto other = events(alloc.id(), "other");
     EXPECT_NE(std::find(other.begin(), other.end(), "Sibling Task Failed"), other.end());
     EXPECT_FALSE(agent_->last(alloc.id()).task_states().at("other").failed());
+}
+
+// With the real drover-logd: the last line is in the file when the end is reported, a dead task has no FIFO
+// any more, and a restart of the dead task makes it again.
+TEST_F(AllocRegistryTest, LogsAreWholeAtTheEndAndTheirFifosGo) {
+    const char* build = ::getenv("DROVER_BUILD_DIR");
+    if (build == nullptr) GTEST_SKIP() << "DROVER_BUILD_DIR is not set";
+    auto logd = LogdClient::open({.state_dir = dir_ + "/logd",
+                                  .binary = fmt::format("{}/libexec/drover/drover-logd", build),
+                                  .cgroup = ""});
+    ASSERT_TRUE(logd) << logd.error().message();
+    logd_ = std::move(*logd);
+    boot();
+    auto alloc = make_alloc("batch");
+    add_task(alloc, "other");  // keeps the allocation alive
+    give(alloc);
+    const std::string fifo = dir_ + "/fifos/" + alloc.id() + "/server.stdout";
+    const std::string file = dir_ + "/alloc/" + alloc.id() + "/alloc/logs/server.stdout.0";
+    std::string expected;
+    for (int round = 0; round < 3; ++round) {
+        ASSERT_TRUE(agent_->wait(alloc.id(), [](const auto& u) {
+            return u.task_states().contains("server") && u.task_states().at("server").state() == "running" &&
+                   u.task_states().at("other").state() == "running";
+        }));
+        std::string instance;
+        {
+            std::lock_guard lock(driver_->mutex);
+            for (const auto& [id, task] : driver_->tasks) {
+                if (id.find("/server/") != std::string::npos) instance = id;
+            }
+            EXPECT_EQ(driver_->tasks.at(instance).config.stdout_path, fifo);
+        }
+        UniqueFd writer(::open(fifo.c_str(), O_WRONLY | O_CLOEXEC));
+        ASSERT_TRUE(writer);
+        for (int i = 0; i < 2000; ++i) {
+            const auto line = fmt::format("round {} line {}\n", round, i);
+            ASSERT_TRUE(write_all(writer.get(), line));
+            expected += line;
+        }
+        writer.reset();
+        driver_->exit(instance, 0);
+        ASSERT_TRUE(agent_->wait(
+            alloc.id(), [](const auto& u) { return u.task_states().at("server").state() == "dead"; }));
+        EXPECT_EQ(*read_file(file), expected);
+        const int64_t until = mono_now() + 10 * kSecond;
+        while (path_exists(fifo) && mono_now() < until) std::this_thread::yield();
+        EXPECT_FALSE(path_exists(fifo));
+        auto runner = agent_->registry->find(alloc.id());
+        boost::asio::post(runner->strand(), [runner] { EXPECT_TRUE(runner->restart("", true)); });
+    }
+    forget(alloc.id());
+    ASSERT_TRUE(gone(alloc.id()));
+    EXPECT_TRUE(logd_->streams().empty());
+    EXPECT_TRUE(list_dir(dir_ + "/fifos")->empty());
 }
 
 TEST_F(AllocRegistryTest, MaxRunDurationEndsItAsComplete) {

@@ -8,12 +8,14 @@
 
 #include "agent/alloc/alloc_registry.h"
 #include "agent/alloc/fake_driver.h"
+#include "base/uuid.h"
 
 namespace drover::agent {
 
 class TestAgent {
  public:
-    TestAgent(const std::string& dir, std::shared_ptr<FakeDriver> driver, CollectRules rules)
+    TestAgent(const std::string& dir, std::shared_ptr<FakeDriver> driver, CollectRules rules,
+              LogdClient* logd)
         : work_(boost::asio::make_work_guard(io_)),
           pool_(2),
           store_(*Store::open(dir + "/state.db", Durability::Process)) {
@@ -23,7 +25,7 @@ class TestAgent {
             RunnerContext{.io = io_,
                           .pool = pool_,
                           .store = *store_,
-                          .logd = nullptr,
+                          .logd = logd,
                           .driver = [driver](const std::string& name) -> Result<std::shared_ptr<Driver>> {
                               if (name != "fake")
                                   return make_error(Code::NotFound, "unknown driver {:?}", name);
@@ -78,5 +80,33 @@ class TestAgent {
     std::condition_variable changed_;
     std::map<std::string, model::Allocation> updates_;
 };
+
+inline model::Task& add_task(model::Allocation& alloc, const std::string& name) {
+    auto& task = *alloc.mutable_job()->mutable_task_groups(0)->add_tasks();
+    task.set_name(name);
+    task.set_driver("fake");
+    (*alloc.mutable_allocated_resources()->mutable_tasks())[name].mutable_cpu()->set_cpu_shares(100);
+    return task;
+}
+
+// A service (or batch) allocation of one task "server" on the fake driver.
+inline model::Allocation make_alloc(const std::string& type = "service") {
+    model::Allocation alloc;
+    alloc.set_id(new_uuid());
+    alloc.set_name("web.app[0]");
+    alloc.set_job_id("web");
+    alloc.set_task_group("app");
+    alloc.set_desired_status("run");
+    alloc.set_client_status("pending");
+    alloc.set_alloc_modify_index(10);
+    auto& job = *alloc.mutable_job();
+    job.set_id("web");
+    job.set_type(type);
+    auto& group = *job.add_task_groups();
+    group.set_name("app");
+    group.mutable_restart_policy()->set_delay(0);
+    add_task(alloc, "server");
+    return alloc;
+}
 
 }  // namespace drover::agent
