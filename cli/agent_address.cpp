@@ -30,7 +30,8 @@ bool is_loopback(const std::string& host) {
     return host == "localhost" || host == "::1" || starts_with(host, "127.");
 }
 
-Status complete_one(std::string_view what, const std::string& bind, int64_t port, bool dev, std::string* advertise) {
+Status complete_one(std::string_view what, const std::string& bind, int64_t port, bool dev,
+                    std::string* advertise) {
     if (!advertise->empty()) {
         DROVER_TRY(HostPort given, parse_host_port(*advertise));
         *advertise = join_host_port(given.host, given.port ? given.port : port);
@@ -42,10 +43,11 @@ Status complete_one(std::string_view what, const std::string& bind, int64_t port
         if (!own) return std::move(own).error().context(fmt::format("{} advertise address", what));
         host = *own;
     } else if (is_loopback(host) && !dev) {
-        return make_error(Code::FailedPrecondition,
-                          "Failed to parse {} advertise address (, {}, {}, false): Defaulting advertise to localhost is "
-                          "unsafe, please set advertise manually",
-                          what, bind, port);
+        return make_error(
+            Code::FailedPrecondition,
+            "Failed to parse {} advertise address (, {}, {}, false): Defaulting advertise to localhost is "
+            "unsafe, please set advertise manually",
+            what, bind, port);
     }
     *advertise = join_host_port(host, port);
     return {};
@@ -55,7 +57,8 @@ Status complete_one(std::string_view what, const std::string& bind, int64_t port
 
 Result<HostPort> parse_host_port(const std::string& text) {
     auto bad = [&] {
-        return make_error(Code::InvalidArgument, "address \"{}\": expected host, host:port or [ipv6]:port", text);
+        return make_error(Code::InvalidArgument, "address \"{}\": expected host, host:port or [ipv6]:port",
+                          text);
     };
     std::string host = text;
     std::string port;
@@ -67,7 +70,8 @@ Result<HostPort> parse_host_port(const std::string& text) {
             if (text[close + 1] != ':') return bad();
             port = text.substr(close + 2);
         }
-    } else if (size_t colon = text.find(':'); colon != std::string::npos && text.find(':', colon + 1) == std::string::npos) {
+    } else if (size_t colon = text.find(':');
+               colon != std::string::npos && text.find(':', colon + 1) == std::string::npos) {
         host = text.substr(0, colon);
         port = text.substr(colon + 1);
     }
@@ -79,7 +83,8 @@ Result<HostPort> parse_host_port(const std::string& text) {
 }
 
 std::string join_host_port(const std::string& host, int64_t port) {
-    return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port) : fmt::format("[{}]:{}", host, port);
+    return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port)
+                                               : fmt::format("[{}]:{}", host, port);
 }
 
 Result<std::string> private_address() {
@@ -97,7 +102,8 @@ Result<std::string> private_address() {
         if (first.empty()) first = text;
     }
     if (first.empty())
-        return make_error(Code::NotFound, "no network interface with an IPv4 address is up: set advertise manually");
+        return make_error(Code::NotFound,
+                          "no network interface with an IPv4 address is up: set advertise manually");
     return first;
 }
 
@@ -111,7 +117,8 @@ Status complete_addresses(agentconfig::AgentConfig& config, bool dev) {
                               advertise->mutable_http()));
     DROVER_CHECK(complete_one("RPC", addresses->rpc(), config.ports().rpc(), dev, advertise->mutable_rpc()));
     if (config.server().enabled())
-        DROVER_CHECK(complete_one("Serf", addresses->serf(), config.ports().serf(), dev, advertise->mutable_serf()));
+        DROVER_CHECK(
+            complete_one("Serf", addresses->serf(), config.ports().serf(), dev, advertise->mutable_serf()));
     return {};
 }
 

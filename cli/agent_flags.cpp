@@ -57,7 +57,8 @@ Row number(std::string_view name, std::string_view help, std::function<void(Agen
 
 const std::vector<Row>& rows() {
     static const std::vector<Row> table = {
-        {"config", false, "A configuration file, or a directory of *.hcl and *.json; may be given several times.",
+        {"config", false,
+         "A configuration file, or a directory of *.hcl and *.json; may be given several times.",
          [](AgentFlags& f, AgentConfig&, const std::string& v) -> Status {
              f.config_paths.push_back(v);
              return {};
@@ -73,14 +74,17 @@ const std::vector<Row>& rows() {
         toggle("client", "Run a client.", [](AgentConfig& c, bool v) { c.mutable_client()->set_enabled(v); }),
         number("bootstrap-expect", "Servers to wait for before the first election.",
                [](AgentConfig& c, int64_t v) { c.mutable_server()->set_bootstrap_expect(v); }),
-        text("data-dir", "Where the agent keeps its state (absolute).", [](AgentConfig& c) { return c.mutable_data_dir(); }),
+        text("data-dir", "Where the agent keeps its state (absolute).",
+             [](AgentConfig& c) { return c.mutable_data_dir(); }),
         text("bind", "Address to listen on.", [](AgentConfig& c) { return c.mutable_bind_addr(); }),
         text("region", "Region of the agent.", [](AgentConfig& c) { return c.mutable_region(); }),
         text("dc", "Datacenter of the agent.", [](AgentConfig& c) { return c.mutable_datacenter(); }),
-        text("node", "Name of the agent; the host's name otherwise.", [](AgentConfig& c) { return c.mutable_name(); }),
+        text("node", "Name of the agent; the host's name otherwise.",
+             [](AgentConfig& c) { return c.mutable_name(); }),
         text("node-class", "Class of the node, for constraints.",
              [](AgentConfig& c) { return c.mutable_client()->mutable_node_class(); }),
-        text("node-pool", "Pool of the node.", [](AgentConfig& c) { return c.mutable_client()->mutable_node_pool(); }),
+        text("node-pool", "Pool of the node.",
+             [](AgentConfig& c) { return c.mutable_client()->mutable_node_pool(); }),
         {"servers", false, "Servers of the client, host:port; a comma list, or given several times.",
          [](AgentFlags&, AgentConfig& c, const std::string& v) -> Status {
              for (const std::string& server : split(v, ','))
@@ -98,20 +102,26 @@ const std::vector<Row>& rows() {
              [](AgentConfig& c) { return c.mutable_client()->mutable_network_interface(); }),
         number("network-speed", "Speed of the interface in Mbit/s.",
                [](AgentConfig& c, int64_t v) { c.mutable_client()->set_network_speed(v); }),
-        text("state-dir", "Where the client keeps its state.", [](AgentConfig& c) { return c.mutable_client()->mutable_state_dir(); }),
-        text("alloc-dir", "Where allocations live.", [](AgentConfig& c) { return c.mutable_client()->mutable_alloc_dir(); }),
-        text("plugin-dir", "Where third-party plugins are.", [](AgentConfig& c) { return c.mutable_plugin_dir(); }),
-        text("encrypt", "Gossip key, 32 bytes in base64.", [](AgentConfig& c) { return c.mutable_server()->mutable_encrypt(); }),
+        text("state-dir", "Where the client keeps its state.",
+             [](AgentConfig& c) { return c.mutable_client()->mutable_state_dir(); }),
+        text("alloc-dir", "Where allocations live.",
+             [](AgentConfig& c) { return c.mutable_client()->mutable_alloc_dir(); }),
+        text("plugin-dir", "Where third-party plugins are.",
+             [](AgentConfig& c) { return c.mutable_plugin_dir(); }),
+        text("encrypt", "Gossip key, 32 bytes in base64.",
+             [](AgentConfig& c) { return c.mutable_server()->mutable_encrypt(); }),
         {"retry-join", false, "Servers to join; may be given several times.",
          [](AgentFlags&, AgentConfig& c, const std::string& v) -> Status {
              c.mutable_server()->mutable_server_join()->add_retry_join(v);
              return {};
          }},
-        text("log-level", "TRACE, DEBUG, INFO, WARN, ERROR or OFF.", [](AgentConfig& c) { return c.mutable_log_level(); }),
+        text("log-level", "TRACE, DEBUG, INFO, WARN, ERROR or OFF.",
+             [](AgentConfig& c) { return c.mutable_log_level(); }),
         toggle("log-json", "Log lines as JSON.", [](AgentConfig& c, bool v) { c.set_log_json(v); }),
         toggle("log-include-location", "Source location in log lines.",
                [](AgentConfig& c, bool v) { c.set_log_include_location(v); }),
-        toggle("acl-enabled", "Enforce access control.", [](AgentConfig& c, bool v) { c.mutable_acl()->set_enabled(v); }),
+        toggle("acl-enabled", "Enforce access control.",
+               [](AgentConfig& c, bool v) { c.mutable_acl()->set_enabled(v); }),
     };
     return table;
 }
@@ -122,7 +132,8 @@ Status parse_agent_flags(const std::vector<std::string>& args, AgentFlags& flags
     for (size_t i = 0; i < args.size(); ++i) {
         std::string_view arg = args[i];
         if (arg.size() < 2 || arg[0] != '-')
-            return make_error(Code::InvalidArgument, "unexpected argument \"{}\": drover agent takes flags only", arg);
+            return make_error(Code::InvalidArgument,
+                              "unexpected argument \"{}\": drover agent takes flags only", arg);
         arg.remove_prefix(arg[1] == '-' ? 2 : 1);
         size_t equals = arg.find('=');
         std::string name(arg.substr(0, equals));
@@ -145,7 +156,8 @@ Status parse_agent_flags(const std::vector<std::string>& args, AgentFlags& flags
         if (equals != std::string_view::npos) {
             value = arg.substr(equals + 1);
         } else if (!row->is_switch) {
-            if (++i == args.size()) return make_error(Code::InvalidArgument, "flag needs an argument: -{}", name);
+            if (++i == args.size())
+                return make_error(Code::InvalidArgument, "flag needs an argument: -{}", name);
             value = args[i];
         }
         DROVER_CHECK(row->set(flags, layer, value));

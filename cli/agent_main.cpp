@@ -40,7 +40,8 @@ void notify_systemd(std::string_view message) {
 }
 
 // Files, then flags, over the defaults.
-Result<AgentConfig> read_config(const AgentFlags& flags, const AgentConfig& layer, std::vector<std::string>& files) {
+Result<AgentConfig> read_config(const AgentFlags& flags, const AgentConfig& layer,
+                                std::vector<std::string>& files) {
     AgentConfig config = flags.dev ? jobspec::dev_agent_config() : jobspec::default_agent_config();
     files.clear();
     for (const std::string& path : flags.config_paths) {
@@ -72,7 +73,8 @@ void configure_log(const AgentConfig& config, bool terminal) {
 std::string banner(const AgentSettings& settings, const std::string& node_id) {
     const AgentConfig& c = settings.config;
     std::vector<std::pair<std::string, std::string>> rows;
-    std::string bind = fmt::format("HTTP: [{}]", join_host_port(split(c.addresses().http(), ' ')[0], c.ports().http()));
+    std::string bind =
+        fmt::format("HTTP: [{}]", join_host_port(split(c.addresses().http(), ' ')[0], c.ports().http()));
     std::string advertise = fmt::format("HTTP: {}", c.advertise().http());
     if (c.server().enabled()) {
         bind += fmt::format("; RPC: {}; Serf: {}", join_host_port(c.addresses().rpc(), c.ports().rpc()),
@@ -144,7 +146,8 @@ int run_agent(const std::vector<std::string>& args, Streams& streams) {
         return kExitError;
     };
     if (auto parsed = parse_agent_flags(args, flags, layer); !parsed) {
-        streams.error_line(fmt::format("{}\nRun drover agent -help for the list of flags.", parsed.error().message()));
+        streams.error_line(
+            fmt::format("{}\nRun drover agent -help for the list of flags.", parsed.error().message()));
         return kExitError;
     }
     if (flags.help) {
@@ -164,16 +167,19 @@ int run_agent(const std::vector<std::string>& args, Streams& streams) {
         settings.data_dir_is_temporary = true;
         // Groups of its own, so that removing them at the end touches no other agent's.
         auto* client = settings.config.mutable_client();
-        if (client->cgroup_parent() == "drover") client->set_cgroup_parent(dir->substr(dir->find_last_of('/') + 1));
+        if (client->cgroup_parent() == "drover")
+            client->set_cgroup_parent(dir->substr(dir->find_last_of('/') + 1));
     }
     if (::geteuid() != 0 && settings.config.client().enabled())
-        streams.line("==> WARNING: the client is not running as root: drivers that need it will not be healthy");
+        streams.line(
+            "==> WARNING: the client is not running as root: drivers that need it will not be healthy");
     streams.line(settings.config_files.empty()
                      ? "==> No configuration files loaded"
                      : fmt::format("==> Loaded configuration from {}", join(settings.config_files, ", ")));
     streams.line("==> Starting drover agent...");
 
-    // Every thread inherits the mask, so only sigwaitinfo below sees these. Children get a clean mask when they are made.
+    // Every thread inherits the mask, so only sigwaitinfo below sees these. Children get a clean mask when
+    // they are made.
     sigset_t waited;
     sigemptyset(&waited);
     for (int signal_number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&waited, signal_number);
@@ -201,7 +207,8 @@ int run_agent(const std::vector<std::string>& args, Streams& streams) {
             continue;
         }
         const bool graceful = flags.dev || leaves(current, signal_number);
-        streams.line(fmt::format("==> Caught signal: {}", signal_number == SIGINT ? "interrupt" : "terminated"));
+        streams.line(
+            fmt::format("==> Caught signal: {}", signal_number == SIGINT ? "interrupt" : "terminated"));
         if (graceful) streams.line("==> Gracefully shutting down agent...");
         notify_systemd("STOPPING=1");
         process.stop();

@@ -77,7 +77,8 @@ std::vector<std::string> server_addresses(const agentconfig::AgentConfig& c) {
         for (const std::string& text : list) {
             auto address = parse_host_port(text);
             // What cannot be parsed is kept as it is: the link's error will name it.
-            servers.push_back(address ? join_host_port(address->host, address->port ? address->port : 4647) : text);
+            servers.push_back(address ? join_host_port(address->host, address->port ? address->port : 4647)
+                                      : text);
         }
     };
     add(c.client().servers());
@@ -90,7 +91,9 @@ std::vector<std::string> server_addresses(const agentconfig::AgentConfig& c) {
 
 AgentProcess::AgentProcess() = default;
 
-AgentProcess::~AgentProcess() { stop(); }
+AgentProcess::~AgentProcess() {
+    stop();
+}
 
 Result<std::unique_ptr<AgentProcess>> AgentProcess::start(AgentSettings settings) {
     std::unique_ptr<AgentProcess> process(new AgentProcess);
@@ -170,7 +173,8 @@ Status AgentProcess::start_http() {
     };
     o.agent.servers = [this]() -> std::vector<std::string> {
         if (remote_) return remote_->servers();
-        return server_ ? std::vector<std::string>{settings_.config.advertise().rpc()} : std::vector<std::string>{};
+        return server_ ? std::vector<std::string>{settings_.config.advertise().rpc()}
+                       : std::vector<std::string>{};
     };
     o.agent.stats = runtime_stats;
     DROVER_TRY(http_, api::HttpServer::start(std::move(o)));
@@ -201,6 +205,8 @@ Status AgentProcess::reload(const agentconfig::AgentConfig& config) {
     return {};
 }
 
-std::string AgentProcess::node_id() const { return client_ ? client_->node_id() : ""; }
+std::string AgentProcess::node_id() const {
+    return client_ ? client_->node_id() : "";
+}
 
 }  // namespace drover::cli

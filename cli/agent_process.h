@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// AgentProcess: server, client and HTTP API of one agent, started in that order and stopped in the reverse one. Made by
-// agent_main.cpp from a complete configuration; knows nothing of flags, files, signals or the banner.
+// AgentProcess: server, client and HTTP API of one agent, started in that order and stopped in the reverse
+// one. Made by agent_main.cpp from a complete configuration; knows nothing of flags, files, signals or the
+// banner.
 #pragma once
 #include <memory>
 #include <string>
@@ -29,16 +30,17 @@ class ClusterPort;
 namespace drover::cli {
 
 struct AgentSettings {
-    agentconfig::AgentConfig config;       // merged, with addresses and advertise complete (host:port)
+    agentconfig::AgentConfig config;  // merged, with addresses and advertise complete (host:port)
     std::vector<std::string> config_files;
     bool dev = false;
-    std::string data_dir;                  // of config, or a temporary one
-    bool data_dir_is_temporary = false;    // -dev without data_dir: removed at the end
+    std::string data_dir;                // of config, or a temporary one
+    bool data_dir_is_temporary = false;  // -dev without data_dir: removed at the end
 };
 
 class AgentProcess {
  public:
-    // Everything is listening and the client is registering when it returns. On an error what was started is stopped.
+    // Everything is listening and the client is registering when it returns. On an error what was started is
+    // stopped.
     static Result<std::unique_ptr<AgentProcess>> start(AgentSettings settings);
     ~AgentProcess();
 

@@ -54,7 +54,8 @@ Json client_json(const agentconfig::Client& c) {
 std::string self_config_json(const AgentSettings& settings) {
     const auto& c = settings.config;
     Json plugins = Json::array();
-    for (const auto& plugin : c.plugin()) plugins.push_back({{"Name", plugin.name()}, {"Args", list_of(plugin.args())}});
+    for (const auto& plugin : c.plugin())
+        plugins.push_back({{"Name", plugin.name()}, {"Args", list_of(plugin.args())}});
     Json files = settings.config_files;
     Json config = {
         {"Region", c.region()},
@@ -85,13 +86,17 @@ std::string self_config_json(const AgentSettings& settings) {
         {"ConfigPaths", files},
         {"Files", files},
         {"Version",
-         {{"Version", kNomadVersion}, {"VersionPrerelease", ""}, {"VersionMetadata", fmt::format("drover-{}", kVersion)},
-          {"Revision", ""}, {"BuildDate", nullptr}}},
+         {{"Version", kNomadVersion},
+          {"VersionPrerelease", ""},
+          {"VersionMetadata", fmt::format("drover-{}", kVersion)},
+          {"Revision", ""},
+          {"BuildDate", nullptr}}},
     };
     return config.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-void fill_members(const AgentSettings& settings, const std::string& server_id, model::ServerMembers& members) {
+void fill_members(const AgentSettings& settings, const std::string& server_id,
+                  model::ServerMembers& members) {
     const auto& c = settings.config;
     if (!c.server().enabled()) return;
     members.set_server_name(c.name());
