@@ -81,7 +81,8 @@ std::string self_config_json(const AgentSettings& settings) {
         {"Server", {{"Enabled", c.server().enabled()}, {"BootstrapExpect", c.server().bootstrap_expect()}}},
         {"ACL", {{"Enabled", c.acl().enabled()}}},
         {"TLSConfig", {{"EnableHTTP", c.tls().http()}, {"EnableRPC", c.tls().rpc()}}},
-        {"UI", {{"Enabled", c.ui().enabled()}, {"ShowCLIHints", c.ui().show_cli_hints()}}},
+        // No web UI is served yet, whatever the configuration says: hints would lead nowhere.
+        {"UI", {{"Enabled", false}, {"ShowCLIHints", false}}},
         {"Plugins", plugins},
         {"ConfigPaths", files},
         {"Files", files},
