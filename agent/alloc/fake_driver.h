@@ -54,6 +54,24 @@ class FakeDriver : public Driver {
         std::lock_guard lock(mutex);
         tasks.clear();
     }
+    // As the plugin host's stop: when it returns no callback of the agent runs any more, and none is held.
+    void end_calls() {
+        for (;;) {
+            std::vector<std::thread> running;
+            {
+                std::lock_guard lock(threads_mutex_);
+                running.swap(threads_);
+            }
+            if (running.empty()) break;
+            for (auto& thread : running) thread.join();
+        }
+        // Declared before the lock, so that they end after it: what they hold may close calls, which takes it.
+        std::map<uint64_t, Wait> waits;
+        std::map<uint64_t, std::function<void(uint64_t)>> connected;
+        std::lock_guard lock(mutex);
+        waits.swap(waits_);
+        connected.swap(connected_);
+    }
     void exit(const std::string& id, int code) {
         std::vector<Done<sdk::ExitResult>> waiting;
         {

@@ -16,7 +16,8 @@ class TestAgent {
  public:
     TestAgent(const std::string& dir, std::shared_ptr<FakeDriver> driver, CollectRules rules,
               LogdClient* logd)
-        : work_(boost::asio::make_work_guard(io_)),
+        : driver_(driver),
+          work_(boost::asio::make_work_guard(io_)),
           pool_(2),
           store_(*Store::open(dir + "/state.db", Durability::Process)) {
         auto node = std::make_shared<model::Node>();
@@ -52,6 +53,8 @@ class TestAgent {
         io_.stop();
         for (auto& thread : threads_) thread.join();
         pool_.join();
+        driver_->end_calls();
+        registry.reset();  // its runners have timers on io_
     }
 
     model::Allocation last(const std::string& id) {
@@ -70,6 +73,7 @@ class TestAgent {
     std::unique_ptr<AllocRegistry> registry;
 
  private:
+    std::shared_ptr<FakeDriver> driver_;
     boost::asio::io_context io_;
     boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
     boost::asio::thread_pool pool_;

@@ -31,26 +31,32 @@ class FakeServer : public grpc::CallbackGenericService {
             void OnReadDone(bool ok) override {
                 std::vector<grpc::Slice> slices;
                 std::string bytes;
-                if (!ok || !request_.Dump(&slices).ok()) return Finish(grpc::Status::CANCELLED);
+                if (!ok || !request_.Dump(&slices).ok()) return finish(grpc::Status::CANCELLED);
                 for (const auto& s : slices) bytes.append(reinterpret_cast<const char*>(s.begin()), s.size());
                 cluster::JobGetRequest request;
                 if (method_ != "/drover.cluster.Job/Get" || !request.ParseFromString(bytes)) {
-                    return Finish(grpc::Status(grpc::StatusCode::UNIMPLEMENTED, method_));
+                    return finish(grpc::Status(grpc::StatusCode::UNIMPLEMENTED, method_));
                 }
                 if (request.job_id() == "hang") return;
                 if (request.job_id() == "missing")
-                    return Finish(grpc::Status(grpc::StatusCode::NOT_FOUND, "job not found"));
+                    return finish(grpc::Status(grpc::StatusCode::NOT_FOUND, "job not found"));
                 cluster::JobGetResponse response;
                 response.mutable_job()->set_id(request.job_id());
                 const grpc::Slice slice(response.SerializeAsString());
                 response_ = grpc::ByteBuffer(&slice, 1);
-                StartWriteAndFinish(&response_, {}, grpc::Status::OK);
+                if (!finished_.exchange(true)) StartWriteAndFinish(&response_, {}, grpc::Status::OK);
             }
-            void OnCancel() override { Finish(grpc::Status::CANCELLED); }
+            void OnCancel() override { finish(grpc::Status::CANCELLED); }
             void OnDone() override { delete this; }
 
          private:
+            // A call ends once, by its answer or by its cancelling: whichever comes first.
+            void finish(const grpc::Status& status) {
+                if (!finished_.exchange(true)) Finish(status);
+            }
+
             std::string method_;
+            std::atomic<bool> finished_ = false;
             grpc::ByteBuffer request_, response_;
         };
         return new Reactor(context->method());
