@@ -140,6 +140,7 @@ function(drover_plugin)
   endif()
   set_target_properties(${A_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/drover/plugins)
   install(TARGETS ${A_NAME} RUNTIME DESTINATION lib/drover/plugins)
+  set_property(GLOBAL APPEND PROPERTY DROVER_PLUGINS ${A_NAME})
 endfunction()
 
 # drover_fuzz(NAME hcl_parse SRCS hcl_parse_fuzz.cpp DEPS hcl SEEDS dir): only with the fuzz preset; 10 s smoke run.
