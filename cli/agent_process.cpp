@@ -99,7 +99,7 @@ Result<std::unique_ptr<AgentProcess>> AgentProcess::start(AgentSettings settings
     std::unique_ptr<AgentProcess> process(new AgentProcess);
     process->settings_ = std::move(settings);
     DROVER_CHECK(make_dirs(process->settings_.data_dir, 0700).context("data_dir"));
-    // The API's address first: when it is taken, nothing has been touched yet.
+    // HTTP last: it shows what the others are. When its address is taken they are stopped again, in an orderly way.
     if (process->settings_.config.server().enabled()) DROVER_CHECK(process->start_server().context("server"));
     if (process->settings_.config.client().enabled()) DROVER_CHECK(process->start_client().context("client"));
     DROVER_CHECK(process->start_http().context("http"));
