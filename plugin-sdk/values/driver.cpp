@@ -24,6 +24,10 @@ Result<ExecOutput> Driver::exec_task(const std::string&, const std::vector<std::
     return unsupported("ExecTask");
 }
 
+Result<ExitResult> Driver::exec_task_streaming(const std::string&, const ExecRequest&, ExecStream&) {
+    return make_error(Code::Unimplemented, "driver does not support exec");
+}
+
 Result<CreatedNetwork> Driver::create_network(const std::string&, const std::string&) {
     return unsupported("CreateNetwork");
 }

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "drover/exec.h"
 #include "drover/hclspec.h"
 #include "drover/types.h"
 
@@ -84,6 +85,10 @@ class Driver {
     // timeout_ns 0: none.
     virtual Result<ExecOutput> exec_task(const std::string& task_id, const std::vector<std::string>& command,
                                          int64_t timeout_ns);
+    // Blocks until the program has ended and all its output is written to `stream`. NotFound for an unknown task,
+    // Unimplemented (the default): this driver has no streaming exec.
+    virtual Result<ExitResult> exec_task_streaming(const std::string& task_id, const ExecRequest& request,
+                                                   ExecStream& stream);
 
     // --- networks: only with must_create_network; both idempotent
     virtual Result<CreatedNetwork> create_network(const std::string& alloc_id, const std::string& hostname);
