@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "drivers/exec/exec_driver.h"
+#include "drivers/oci/container_driver.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,11 +10,9 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/strings.h"
-#include "drivers/common/command_path.h"
 #include "drivers/common/subprocess.h"
-#include "drivers/exec/exec_bundle.h"
 
-namespace drover::drivers {
+namespace drover::drivers::oci {
 namespace {
 
 constexpr int64_t kRuntimeNs = 30 * kSecond;
@@ -50,7 +48,14 @@ std::string resolv_conf(const sdk::DnsConfig& dns) {
 
 }  // namespace
 
-sdk::Capabilities ExecDriver::capabilities() const {
+Result<std::string> find_in_container(const std::string& command, const sdk::TaskConfig& task,
+                                      const std::vector<ViewEntry>& view, const Bundle& bundle) {
+    auto path = task.env.find("PATH");
+    return find_command(command, "/local", bundle.work_dir, path == task.env.end() ? kDefaultPath : path->second,
+                        view);
+}
+
+sdk::Capabilities ContainerDriver::capabilities() const {
     return {.send_signals = true,
             .exec = false,
             .fs_isolation = sdk::FsIsolation::Image,
@@ -61,8 +66,14 @@ sdk::Capabilities ExecDriver::capabilities() const {
             .dynamic_workload_users = false};
 }
 
-Status ExecDriver::set_config(std::string_view msgpack, const std::optional<sdk::AgentConfig>& agent) {
-    DROVER_TRY(ExecPluginConfig config, exec_plugin_schema().decode(msgpack));
+sdk::HclSpec ContainerDriver::task_config_schema() const {
+    sdk::HclSpec spec = command_schema();
+    spec.attributes.merge(isolation_task_schema().spec().attributes);
+    return spec;
+}
+
+Status ContainerDriver::set_config(std::string_view msgpack, const std::optional<sdk::AgentConfig>& agent) {
+    DROVER_TRY(IsolationPluginConfig config, isolation_plugin_schema().decode(msgpack));
     for (const std::string* mode : {&config.default_pid_mode, &config.default_ipc_mode}) {
         if (*mode == "private" || *mode == "host") continue;
         return make_error(Code::InvalidArgument, "{}: expected \"private\" or \"host\", found \"{}\"",
@@ -74,12 +85,12 @@ Status ExecDriver::set_config(std::string_view msgpack, const std::optional<sdk:
     return {};
 }
 
-ExecPluginConfig ExecDriver::config() const {
+IsolationPluginConfig ContainerDriver::config() const {
     std::lock_guard lock(mutex_);
     return config_;
 }
 
-Result<std::string> ExecDriver::runtime() const {
+Result<std::string> ContainerDriver::runtime() const {
     std::string name = config().runtime;
     if (!name.empty() && name[0] == '/') return name;
     for (const std::string& dir : split(kDefaultPath, ':'))
@@ -87,7 +98,7 @@ Result<std::string> ExecDriver::runtime() const {
     return make_error(Code::NotFound, "{} is not installed (looked in {})", name, kDefaultPath);
 }
 
-sdk::Fingerprint ExecDriver::fingerprint() {
+sdk::Fingerprint ContainerDriver::fingerprint() {
     auto undetected = [](std::string why) {
         return sdk::Fingerprint{
             .attributes = {}, .health = sdk::Health::Undetected, .description = std::move(why), .error = ""};
@@ -109,43 +120,45 @@ sdk::Fingerprint ExecDriver::fingerprint() {
         version_ = std::string(trim(line.substr(line.rfind(' ') + 1)));
         version_of_ = identity;
     }
-    return {.attributes = {{"driver.exec", {true, ""}},
-                           {"driver.exec.runtime", {*path, ""}},
-                           {"driver.exec.runtime.version", {version_, ""}}},
+    const std::string key = "driver." + name();
+    return {.attributes = {{key, {true, ""}},
+                           {key + ".runtime", {*path, ""}},
+                           {key + ".runtime.version", {version_, ""}}},
             .health = sdk::Health::Healthy,
             .description = "Healthy",
             .error = ""};
 }
 
-std::string ExecDriver::bundle_dir(const std::string& task_id) const {
-    return join_path(state_dir(), ".exec/" + sdk::task_dir_name(task_id));
+std::string ContainerDriver::bundle_dir(const std::string& task_id) const {
+    return join_path(state_dir(), "." + name() + "/" + sdk::task_dir_name(task_id));
 }
 
-Result<sdk::ProcessSpec> ExecDriver::prepare(const sdk::TaskConfig& task) {
-    DROVER_TRY(ExecTaskConfig task_config, exec_task_schema().decode(task.msgpack_driver_config));
-    ExecPluginConfig plugin = config();
+Result<sdk::ProcessSpec> ContainerDriver::prepare(const sdk::TaskConfig& task) {
+    DROVER_TRY(IsolationTaskConfig isolation, isolation_task_schema().decode(task.msgpack_driver_config));
+    IsolationPluginConfig plugin = config();
     DROVER_TRY(std::string runtime_path, runtime());
     const std::string dir = bundle_dir(task.id);
-    oci::HostView host = oci::host_view(oci::default_host_paths());
-    DROVER_TRY(oci::Bundle bundle, exec_bundle(task, task_config, plugin, host, dir));
+    HostView host = host_view(default_host_paths());
+    DROVER_TRY(Bundle bundle, task_bundle(task, isolation, plugin, host, dir));
+    DROVER_TRY(bundle.args, command_line(task, view_of(bundle, host), bundle));
 
     sdk::ProcessSpec spec;
     spec.task_id = task.id;
     spec.cgroup = task_cgroup(task.id);
-    if (spec.cgroup.empty()) return make_error(Code::FailedPrecondition, "exec requires cgroups");
-    spec.limits = exec_limits(task.resources);
+    if (spec.cgroup.empty()) return make_error(Code::FailedPrecondition, "{} requires cgroups", name());
+    spec.limits = task_limits(task.resources);
     bundle.cgroup = spec.cgroup + "/container";
     spec.oom_cgroups = {bundle.cgroup};
 
     DROVER_CHECK(make_dirs(dir, 0700));
     DROVER_CHECK(
-        oci::make_root(bundle.root, host, {"/proc", "/dev", "/sys", "/run", "/alloc", "/local", "/secrets", "/tmp"}));
+        make_root(bundle.root, host, {"/proc", "/dev", "/sys", "/run", "/alloc", "/local", "/secrets", "/tmp"}));
     if (task.dns) {
         DROVER_CHECK(write_file(join_path(dir, "resolv.conf"), resolv_conf(*task.dns), 0644));
         bundle.mounts.push_back(
             {join_path(dir, "resolv.conf"), "/etc/resolv.conf", {"ro", "nosuid", "nodev", "rprivate"}});
     }
-    DROVER_CHECK(write_file(join_path(dir, "config.json"), oci::config_json(bundle)));
+    DROVER_CHECK(write_file(join_path(dir, "config.json"), config_json(bundle)));
 
     // The runtime's own working directory: "/", where nothing can be in the way.
     spec.command = runtime_path;
@@ -164,13 +177,13 @@ Result<sdk::ProcessSpec> ExecDriver::prepare(const sdk::TaskConfig& task) {
     return spec;
 }
 
-Error ExecDriver::explain(Error error, const std::string& task_id) {
+Error ContainerDriver::explain(Error error, const std::string& task_id) {
     std::string told = last_error(join_path(bundle_dir(task_id), "log"));
     if (told.empty()) return error;
     return Error(error.code(), fmt::format("start container: {}", told), error.retry());
 }
 
-Status ExecDriver::cleanup(const std::string& task_id) {
+Status ContainerDriver::cleanup(const std::string& task_id) {
     const std::string dir = bundle_dir(task_id);
     if (!path_exists(dir)) return {};
     if (path_exists(join_path(dir, "state"))) {
@@ -185,4 +198,4 @@ Status ExecDriver::cleanup(const std::string& task_id) {
     return remove_tree(dir);
 }
 
-}  // namespace drover::drivers
+}  // namespace drover::drivers::oci

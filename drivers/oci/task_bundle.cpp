@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "drivers/exec/exec_bundle.h"
+#include "drivers/oci/task_bundle.h"
 
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include "base/files.h"
 #include "base/strings.h"
-#include "drivers/common/command_path.h"
 #include "drivers/common/users.h"
 #include "drivers/oci/capabilities.h"
 
-namespace drover::drivers {
+namespace drover::drivers::oci {
 namespace {
 
 constexpr char kDefaultUser[] = "nobody";
@@ -30,12 +29,12 @@ Result<std::vector<std::string>> propagation(const std::string& mode) {
                       "propagation_mode: expected private, host-to-task or bidirectional, found \"{}\"", mode);
 }
 
-Result<oci::Device> device_node(const sdk::DeviceNode& node) {
+Result<Device> device_node(const sdk::DeviceNode& node) {
     struct stat info {};
     if (::stat(node.host_path.c_str(), &info) != 0) return Error::from_errno("device " + node.host_path);
     if (!S_ISCHR(info.st_mode) && !S_ISBLK(info.st_mode))
         return make_error(Code::InvalidArgument, "device {}: is no device node", node.host_path);
-    return oci::Device{.path = node.task_path,
+    return Device{.path = node.task_path,
                        .type = S_ISBLK(info.st_mode) ? 'b' : 'c',
                        .major = major(info.st_rdev),
                        .minor = minor(info.st_rdev),
@@ -46,8 +45,8 @@ Result<oci::Device> device_node(const sdk::DeviceNode& node) {
 }
 
 // The task's own directories, then what the agent adds (volumes, devices' files).
-Result<std::vector<oci::BindMount>> task_mounts(const sdk::TaskConfig& task, const oci::HostView& host) {
-    std::vector<oci::BindMount> mounts;
+Result<std::vector<BindMount>> task_mounts(const sdk::TaskConfig& task, const HostView& host) {
+    std::vector<BindMount> mounts;
     for (const std::string& path : host.directories)
         mounts.push_back({path, path, {"ro", "nosuid", "nodev", "rslave"}});
     mounts.push_back({task.shared_alloc_dir(), "/alloc", {"nosuid", "nodev", "rprivate"}});
@@ -65,23 +64,15 @@ Result<std::vector<oci::BindMount>> task_mounts(const sdk::TaskConfig& task, con
     return mounts;
 }
 
-std::vector<ViewEntry> view_of(const std::vector<oci::BindMount>& mounts, const oci::HostView& host) {
-    std::vector<ViewEntry> view;
-    // Later mounts cover earlier ones.
-    for (auto it = mounts.rbegin(); it != mounts.rend(); ++it) view.push_back({it->destination, it->source});
-    for (const auto& [path, target] : host.symlinks) view.push_back({path, path});
-    return view;
-}
-
 }  // namespace
 
-Result<oci::Bundle> exec_bundle(const sdk::TaskConfig& task, const ExecTaskConfig& config,
-                                const ExecPluginConfig& plugin, const oci::HostView& host, const std::string& dir) {
-    oci::Bundle bundle;
+Result<Bundle> task_bundle(const sdk::TaskConfig& task, const IsolationTaskConfig& config,
+                           const IsolationPluginConfig& plugin, const HostView& host, const std::string& dir) {
+    Bundle bundle;
     bundle.root = dir + "/root";
     DROVER_TRY(bundle.private_pid, is_private(config.pid_mode, plugin.default_pid_mode, "pid_mode"));
     DROVER_TRY(bundle.private_ipc, is_private(config.ipc_mode, plugin.default_ipc_mode, "ipc_mode"));
-    DROVER_TRY(bundle.capabilities, oci::task_capabilities(plugin.allow_caps, config.cap_add, config.cap_drop));
+    DROVER_TRY(bundle.capabilities, task_capabilities(plugin.allow_caps, config.cap_add, config.cap_drop));
     DROVER_TRY(auto user, find_user(task.user.empty() ? kDefaultUser : task.user));
     bundle.uid = user.uid;
     bundle.gid = user.gid;
@@ -94,15 +85,8 @@ Result<oci::Bundle> exec_bundle(const sdk::TaskConfig& task, const ExecTaskConfi
     if (!config.work_dir.empty()) bundle.work_dir = config.work_dir;
     if (bundle.work_dir[0] != '/')
         return make_error(Code::InvalidArgument, "work_dir: must be an absolute path, found \"{}\"", bundle.work_dir);
-
-    auto path = task.env.find("PATH");
-    DROVER_TRY(auto command,
-               find_command(config.command, "/local", bundle.work_dir,
-                            path == task.env.end() ? kDefaultPath : path->second, view_of(bundle.mounts, host)));
-    bundle.args = {command};
-    bundle.args.insert(bundle.args.end(), config.args.begin(), config.args.end());
     for (const auto& [key, value] : task.env) bundle.env.push_back(key + "=" + value);
-    if (path == task.env.end()) bundle.env.push_back(std::string("PATH=") + kDefaultPath);
+    if (!task.env.contains("PATH")) bundle.env.push_back(std::string("PATH=") + kDefaultPath);
 
     if (task.network_isolation && task.network_isolation->mode == sdk::NetworkMode::Group) {
         bundle.network_namespace = task.network_isolation->path;
@@ -111,7 +95,16 @@ Result<oci::Bundle> exec_bundle(const sdk::TaskConfig& task, const ExecTaskConfi
     return bundle;
 }
 
-cgroup::Limits exec_limits(const sdk::Resources& resources) {
+std::vector<ViewEntry> view_of(const Bundle& bundle, const HostView& host) {
+    std::vector<ViewEntry> view;
+    // Later mounts cover earlier ones.
+    for (auto it = bundle.mounts.rbegin(); it != bundle.mounts.rend(); ++it)
+        view.push_back({it->destination, it->source});
+    for (const auto& [path, target] : host.symlinks) view.push_back({path, path});
+    return view;
+}
+
+cgroup::Limits task_limits(const sdk::Resources& resources) {
     cgroup::Limits limits;
     if (resources.cpu_mhz > 0)
         limits.cpu_shares = static_cast<uint64_t>(std::clamp<int64_t>(resources.cpu_mhz, 2, 262'144));
@@ -126,4 +119,4 @@ cgroup::Limits exec_limits(const sdk::Resources& resources) {
     return limits;
 }
 
-}  // namespace drover::drivers
+}  // namespace drover::drivers::oci
