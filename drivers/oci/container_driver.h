@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // ContainerDriver: what drivers with containers share (exec, java): a task is a container of its own, started by runc
-// (or crun) through the shim. Its root is this machine's own directories, read-only, plus the task's local, secrets, tmp
-// and the shared alloc directory. It declares image isolation, so no host builds or copies a root for it. A driver adds
+// ContainerDriver: what drivers with containers share (exec, java): a task is a container of its own, started by runc
+// (or crun) through the shim. Its root is this machine's directories, read-only, plus the task's local, secrets, tmp
 // the keys of its task config and the command line.
 //
 // Where things are: <state_dir>/.<driver>/<task>/ has the bundle, the runtime's state (--root) and its log. The

@@ -81,7 +81,7 @@ class DevicePlugin {
     // The plugin's config block as msgpack. Idempotent; see Driver::set_config.
     virtual Status set_config(std::string_view msgpack) = 0;
 
-    // All devices of this machine, each time; asked at once and then every fingerprint_period_ns(); what changed is sent
+    // All devices of this machine, each time; asked at once, then every fingerprint_period_ns(); what changed is sent
     // on. NotFound: this machine cannot have any (no library, no driver): the stream ends, and a host stops asking. Any
     // other error fails the stream; a host asks again later.
     virtual Result<std::vector<DeviceGroup>> fingerprint() = 0;
