@@ -249,4 +249,22 @@ Status ProcessDriver::signal_task(const std::string& task_id, const std::string&
     return task->process->signal(number);
 }
 
+Result<sdk::ExecProgram> ProcessDriver::exec_program(const sdk::ProcessTask&, const sdk::ExecRequest&) {
+    return make_error(Code::Unimplemented, "driver does not support exec");
+}
+
+Result<sdk::ExecOutput> ProcessDriver::exec_task(const std::string& task_id, const std::vector<std::string>& command,
+                                                 int64_t timeout_ns) {
+    DROVER_TRY(auto task, find(task_id));
+    DROVER_TRY(auto program, exec_program(*task->process, {.command = command, .tty = false}));
+    return sdk::run_exec_captured(program, timeout_ns);
+}
+
+Result<sdk::ExitResult> ProcessDriver::exec_task_streaming(const std::string& task_id,
+                                                           const sdk::ExecRequest& request, sdk::ExecStream& stream) {
+    DROVER_TRY(auto task, find(task_id));
+    DROVER_TRY(auto program, exec_program(*task->process, request));
+    return sdk::run_exec(program, request, stream);
+}
+
 }  // namespace drover::drivers

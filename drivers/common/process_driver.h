@@ -11,6 +11,7 @@
 #include <string>
 
 #include "drover/driver.h"
+#include "drover/exec_process.h"
 #include "plugin-sdk/process/process_task.h"
 
 namespace drover::drivers {
@@ -26,6 +27,10 @@ class ProcessDriver : public sdk::Driver {
     Result<sdk::TaskStatus> inspect_task(const std::string& task_id) override;
     Result<sdk::TaskStats> task_stats(const std::string& task_id) override;
     Status signal_task(const std::string& task_id, const std::string& signal) override;
+    Result<sdk::ExecOutput> exec_task(const std::string& task_id, const std::vector<std::string>& command,
+                                      int64_t timeout_ns) override;
+    Result<sdk::ExitResult> exec_task_streaming(const std::string& task_id, const sdk::ExecRequest& request,
+                                                sdk::ExecStream& stream) override;
 
  protected:
     // The task's config as a process to start; files it needs may be made. Errors are what the user sees.
@@ -38,6 +43,9 @@ class ProcessDriver : public sdk::Driver {
         (void)task_id;
         return error;
     }
+
+    // How a second program is run in this task, which runs. The default: this driver has no exec.
+    virtual Result<sdk::ExecProgram> exec_program(const sdk::ProcessTask& task, const sdk::ExecRequest& request);
 
     // What set_config found: state_dir as configured (may be empty), and the speed of this machine's cores.
     void configure(const std::string& state_dir, const std::optional<sdk::AgentConfig>& agent);

@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "base/uuid.h"
 #include "drivers/common/subprocess.h"
 
 namespace drover::drivers::oci {
@@ -57,7 +58,7 @@ Result<std::string> find_in_container(const std::string& command, const sdk::Tas
 
 sdk::Capabilities ContainerDriver::capabilities() const {
     return {.send_signals = true,
-            .exec = false,
+            .exec = true,
             .fs_isolation = sdk::FsIsolation::Image,
             .network_modes = {sdk::NetworkMode::Host, sdk::NetworkMode::Group},
             .must_create_network = false,
@@ -181,6 +182,39 @@ Error ContainerDriver::explain(Error error, const std::string& task_id) {
     std::string told = last_error(join_path(bundle_dir(task_id), "log"));
     if (told.empty()) return error;
     return Error(error.code(), fmt::format("start container: {}", told), error.retry());
+}
+
+// The runtime's own exec: with the user, environment and directory of the task, as its config.json has them.
+Result<sdk::ExecProgram> ContainerDriver::exec_program(const sdk::ProcessTask& task, const sdk::ExecRequest& request) {
+    if (task.status().phase != sdk::ProcessPhase::Running)
+        return make_error(Code::FailedPrecondition, "task {} is not running", task.id());
+    if (request.command.empty()) return make_error(Code::InvalidArgument, "command: must not be empty");
+    const std::string dir = bundle_dir(task.id());
+    DROVER_TRY(const std::string config, read_file(join_path(dir, "config.json"), 8 << 20));
+    const auto bundle = nlohmann::json::parse(config, nullptr, false);
+    if (!bundle.is_object() || !bundle.contains("process") || !bundle["process"].is_object())
+        return make_error(Code::DataLoss, "{}/config.json: has no process", dir);
+    const nlohmann::json& process = bundle["process"];
+    std::string path = kDefaultPath, cwd = "/";
+    if (process.contains("cwd") && process["cwd"].is_string()) cwd = process["cwd"];
+    for (const auto& entry : process.contains("env") ? process["env"] : nlohmann::json::array()) {
+        const std::string text = entry.is_string() ? entry.get<std::string>() : "";
+        if (starts_with(text, "PATH=")) path = text.substr(5);
+    }
+    // Looked for in the task's root, so that a wrong name is a clear error and no exit code.
+    DROVER_TRY(auto command, find_command(request.command.front(), "/local", cwd, path,
+                                          {{"/", fmt::format("/proc/{}/root", task.pid())}}));
+    DROVER_TRY(std::string runtime_path, runtime());
+    sdk::ExecProgram program;
+    program.command = runtime_path;
+    program.pid_file = join_path(dir, "exec-" + short_id(new_uuid()));
+    program.args = {"--root", join_path(dir, "state"), "exec", "--pid-file", program.pid_file};
+    if (request.tty) program.args.push_back("--tty");
+    program.args.push_back(container_id(task.id()));
+    program.args.push_back(command);
+    program.args.insert(program.args.end(), request.command.begin() + 1, request.command.end());
+    program.env = {std::string("PATH=") + kDefaultPath};
+    return program;
 }
 
 Status ContainerDriver::cleanup(const std::string& task_id) {

@@ -34,6 +34,7 @@ class ContainerDriver : public ProcessDriver {
     Result<sdk::ProcessSpec> prepare(const sdk::TaskConfig& config) final;
     Status cleanup(const std::string& task_id) final;
     Error explain(Error error, const std::string& task_id) final;
+    Result<sdk::ExecProgram> exec_program(const sdk::ProcessTask& task, const sdk::ExecRequest& request) final;
 
     IsolationPluginConfig config() const;
     Result<std::string> runtime() const;  // the absolute path

@@ -34,7 +34,7 @@ Result<std::string> cgroup_path(const RawExecTaskConfig& config, const std::stri
 
 sdk::Capabilities RawExecDriver::capabilities() const {
     return {.send_signals = true,
-            .exec = false,
+            .exec = true,
             .fs_isolation = sdk::FsIsolation::None,
             .network_modes = {sdk::NetworkMode::Host, sdk::NetworkMode::Group},
             .must_create_network = false,

@@ -18,6 +18,9 @@ class RawExecDriver final : public ProcessDriver {
  protected:
     Result<sdk::ProcessSpec> prepare(const sdk::TaskConfig& config) override;
     Status cleanup(const std::string&) override { return {}; }
+    Result<sdk::ExecProgram> exec_program(const sdk::ProcessTask& task, const sdk::ExecRequest& request) override {
+        return task.exec_program(request.command);
+    }
 
  private:
     bool enabled() const;

@@ -9,6 +9,7 @@
 #include "base/sys/proc.h"
 #include "plugin-sdk/process/process_impl.h"
 #include "plugin-sdk/process/shim_client.h"
+#include "plugin-sdk/process/spec_writer.h"
 
 namespace drover::sdk {
 namespace {
@@ -191,6 +192,17 @@ Result<cgroup::Stats> ProcessTask::stats() const {
 Result<std::vector<pid_t>> ProcessTask::procs() const {
     if (!impl_->group) return make_error(Code::Unimplemented, "task {} has no cgroup", impl_->id);
     return impl_->group->procs();
+}
+
+Result<ExecProgram> ProcessTask::exec_program(const std::vector<std::string>& command) const {
+    const ProcessStatus now = status();
+    if (now.phase != ProcessPhase::Running) return ended_error(impl_->id);
+    if (command.empty()) return make_error(Code::InvalidArgument, "command: must not be empty");
+    DROVER_TRY(ExecProgram program, read_spec_program(join_path(impl_->dir, shim::kSpecFile)));
+    program.command = command.front();
+    program.args.assign(command.begin() + 1, command.end());
+    program.network_namespace = fmt::format("/proc/{}/ns/net", now.pid);
+    return program;
 }
 
 }  // namespace drover::sdk

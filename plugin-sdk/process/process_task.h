@@ -15,6 +15,7 @@
 
 #include "base/result.h"
 #include "cgroup/cgroup.h"
+#include "drover/exec_process.h"
 
 namespace drover::sdk {
 
@@ -25,12 +26,6 @@ struct ProcessRlimit {
     int resource = 0;  // RLIMIT_*
     uint64_t soft = 0;
     uint64_t hard = 0;
-};
-
-struct ProcessUser {
-    uid_t uid = 0;
-    gid_t gid = 0;
-    std::vector<gid_t> groups;  // supplementary; empty drops all
 };
 
 // What to start. Paths are absolute; nothing goes through a shell and the environment is exactly `env`.
@@ -152,6 +147,11 @@ class ProcessTask {
     // Of the task's cgroup; Unimplemented without one.
     Result<cgroup::Stats> stats() const;
     Result<std::vector<pid_t>> procs() const;
+
+    // A second program beside this task, for run_exec(): with the task's user, environment, working directory, cgroup
+    // and network. Read from the task directory, so it is the same after a restart. FailedPrecondition when the
+    // task has ended. In launcher mode it is the launcher's: the driver says how its runtime executes one.
+    Result<ExecProgram> exec_program(const std::vector<std::string>& command) const;
 
  private:
     friend class ProcessHost;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugin-sdk/process/spec_writer.h"
 
+#include <functional>
+
 #include "base/files.h"
 
 namespace drover::sdk {
@@ -112,20 +114,47 @@ Result<std::string> encode_spec(const ProcessSpec& spec, const SpecPlaces& place
     return bytes;
 }
 
-Result<SpecSummary> read_spec_summary(const std::string& file) {
+namespace {
+
+Status each_field(const std::string& file, const std::function<void(Tag, const char*)>& use) {
     DROVER_TRY(const std::string bytes, read_file(file, shim::kSpecBytesMax));
     shim::SpecReader reader;
     if (const char* wrong = reader.open(bytes.data(), bytes.size()))
         return make_error(Code::DataLoss, "{}: {}", file, wrong);
-    SpecSummary summary;
     Tag tag;
     const char* payload;
     uint32_t size;
-    while (reader.next(&tag, &payload, &size)) {
+    while (reader.next(&tag, &payload, &size)) use(tag, payload);
+    return {};
+}
+
+}  // namespace
+
+Result<SpecSummary> read_spec_summary(const std::string& file) {
+    SpecSummary summary;
+    DROVER_CHECK(each_field(file, [&](Tag tag, const char* payload) {
         if (tag == Tag::TaskId) summary.task_id = payload;
         if (tag == Tag::Cgroup) summary.cgroup = payload;
-    }
+    }));
     return summary;
+}
+
+Result<ExecProgram> read_spec_program(const std::string& file) {
+    ExecProgram program;
+    ProcessUser user;
+    bool has_user = false;
+    DROVER_CHECK(each_field(file, [&](Tag tag, const char* payload) {
+        uint32_t number = 0;
+        if (!shim::tag_is_string(tag)) std::memcpy(&number, payload, sizeof number);
+        if (tag == Tag::Env) program.env.push_back(payload);
+        if (tag == Tag::WorkDir) program.work_dir = payload;
+        if (tag == Tag::Cgroup) program.cgroup = payload;
+        if (tag == Tag::Uid) has_user = true, user.uid = number;
+        if (tag == Tag::Gid) user.gid = number;
+        if (tag == Tag::Group) user.groups.push_back(number);
+    }));
+    if (has_user) program.user = std::move(user);
+    return program;
 }
 
 }  // namespace drover::sdk

@@ -29,4 +29,7 @@ struct SpecSummary {
 };
 Result<SpecSummary> read_spec_summary(const std::string& file);
 
+// The spec's environment, working directory, user and cgroup; without a command.
+Result<ExecProgram> read_spec_program(const std::string& file);
+
 }  // namespace drover::sdk

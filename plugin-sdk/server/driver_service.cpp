@@ -2,6 +2,7 @@
 #include "plugin-sdk/server/driver_service.h"
 
 #include "base/clock.h"
+#include "plugin-sdk/server/exec_call.h"
 #include "plugin-sdk/wire/driver_wire.h"
 
 namespace drover::sdk {
@@ -157,13 +158,7 @@ DriverService::Reactor* DriverService::ExecTask(Context* context, const driverpb
 
 grpc::ServerBidiReactor<driverpb::ExecTaskStreamingRequest, driverpb::ExecTaskStreamingResponse>*
 DriverService::ExecTaskStreaming(Context*) {
-    class Refusal final
-        : public grpc::ServerBidiReactor<driverpb::ExecTaskStreamingRequest, driverpb::ExecTaskStreamingResponse> {
-     public:
-        Refusal() { Finish(grpc::Status(grpc::StatusCode::UNKNOWN, "driver does not support exec")); }
-        void OnDone() override { delete this; }
-    };
-    return new Refusal;
+    return new ExecCall(driver_, pool_);
 }
 
 DriverService::Reactor* DriverService::CreateNetwork(Context* context, const driverpb::CreateNetworkRequest* request,

@@ -364,23 +364,21 @@ Status PluginProcess::signal_task(const std::string& task_id, const std::string&
     return impl_->call(impl_->driver.get(), &driverpb::Driver::Stub::SignalTask, request, &response);
 }
 
-Status PluginProcess::exec_task(const std::string& task_id) {
+Result<ExecOutput> PluginProcess::exec_task(const std::string& task_id, const std::vector<std::string>& command,
+                                            int64_t timeout_ns) {
     driverpb::ExecTaskRequest request;
     request.set_task_id(task_id);
-    request.add_command("/bin/true");
-    *request.mutable_timeout() = wire::duration_to_proto(0);
+    request.mutable_command()->Assign(command.begin(), command.end());
+    *request.mutable_timeout() = wire::duration_to_proto(timeout_ns);
     driverpb::ExecTaskResponse response;
-    return impl_->call(impl_->driver.get(), &driverpb::Driver::Stub::ExecTask, request, &response);
+    DROVER_CHECK(impl_->call(impl_->driver.get(), &driverpb::Driver::Stub::ExecTask, request, &response,
+                             kCallNs + timeout_ns));
+    return wire::from_proto(response);
 }
 
-Status PluginProcess::exec_task_streaming() {
-    grpc::ClientContext context;
-    set_deadline(context, kCallNs);
-    auto stream = impl_->driver->ExecTaskStreaming(&context);
-    driverpb::ExecTaskStreamingResponse message;
-    while (stream->Read(&message)) {
-    }
-    return to_result(stream->Finish());
+std::unique_ptr<ExecSession> PluginProcess::exec_task_streaming(const std::string& task_id,
+                                                                const ExecRequest& request) {
+    return ExecSession::open(impl_->channel, task_id, request);
 }
 
 Result<bool> PluginProcess::idle_streams_stay_open() {

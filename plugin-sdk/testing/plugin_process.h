@@ -13,6 +13,7 @@
 
 #include "drover/hclspec.h"
 #include "drover/types.h"
+#include "plugin-sdk/testing/exec_session.h"
 
 namespace drover::sdk::testing {
 
@@ -55,8 +56,9 @@ class PluginProcess {
     Result<std::vector<TaskStats>> task_stats(const std::string& task_id, int64_t interval_ns, size_t samples);
     Result<TaskEvent> task_event();  // the first of the stream
     Status signal_task(const std::string& task_id, const std::string& signal);
-    Status exec_task(const std::string& task_id);
-    Status exec_task_streaming();
+    Result<ExecOutput> exec_task(const std::string& task_id, const std::vector<std::string>& command,
+                                 int64_t timeout_ns);
+    std::unique_ptr<ExecSession> exec_task_streaming(const std::string& task_id, const ExecRequest& request);
     // Whether the streams that hosts leave open (stdio, broker, events) are still open after being asked for.
     Result<bool> idle_streams_stay_open();
 

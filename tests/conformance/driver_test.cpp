@@ -77,10 +77,8 @@ TEST_P(ProtocolTest, UnknownTasksAreNotFoundOrGone) {
     EXPECT_EQ(plugin_->recover_task(handle).error().code(), Code::NotFound);
     EXPECT_EQ(plugin_->recover_task({}).error().code(), Code::InvalidArgument);
     EXPECT_EQ(plugin_->start_task({}).error().code(), Code::InvalidArgument);
-    EXPECT_FALSE(plugin_->exec_task("no/such/task"));
-    Status exec = plugin_->exec_task_streaming();
-    ASSERT_FALSE(exec);
-    EXPECT_EQ(exec.error().message(), "driver does not support exec");
+    EXPECT_FALSE(plugin_->exec_task("no/such/task", {"/bin/true"}, 0));
+    EXPECT_FALSE(plugin_->exec_task_streaming("no/such/task", {.command = {"/bin/true"}})->finish());
 }
 
 // --- the drivers of processes

@@ -115,6 +115,7 @@ struct ProcStat {
     bool found = false;
     char state = 0;  // 'Z': has exited, waits for its parent
     int32_t parent = 0;
+    int32_t session = 0;
     uint64_t start_ticks = 0;
     int32_t wait_status = 0;  // of a zombie, readable by root
 };
@@ -132,6 +133,8 @@ inline ProcStat read_proc_stat(pid_t pid) {
         char* end = nullptr;
         if (field == 4)
             result.parent = static_cast<int32_t>(std::strtol(at, &end, 10));
+        else if (field == 6)
+            result.session = static_cast<int32_t>(std::strtol(at, &end, 10));
         else if (field == 52)
             result.wait_status = static_cast<int32_t>(std::strtol(at, &end, 10));
         else {
