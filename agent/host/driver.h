@@ -51,6 +51,7 @@ struct DriverStatus {
     std::map<std::string, std::string> attributes;  // formatted as node attributes: "driver.exec" = "true"
     int64_t updated_at = 0;                         // unix ns
     uint64_t generation = 0;  // 0: not connected now; otherwise counts the plugin's instances
+    std::string build;        // which executable the newest instance runs; changes with every upgrade
 
     friend bool operator==(const DriverStatus&, const DriverStatus&) = default;
 };

@@ -51,7 +51,8 @@ std::string bundled_plugin_dir_of_this_binary();
 //            launched          SetConfig done
 //  Starting ----------------> Starting ---------> Healthy --(exits, hangs)--> BackingOff --(delay)-->
 //  Starting Reattaching --(the recorded process is ours and answers)--> Healthy;  --(anything off)-->
-//  Starting Failed: refused by the host (no common version, bad config, blocked by a denylist); not retried.
+//  Failed: refused by the host (no common version, bad config, blocked by a denylist); tried again only when
+//  an operator asks (restart, reload). Any state --(restart, reload of another file or block)--> Starting.
 enum class PluginState { Starting, Reattaching, Healthy, BackingOff, Failed, Stopped };
 std::string_view plugin_state_name(
     PluginState state);  // "starting", "reattaching", "healthy", "backing off", "failed", "stopped"
@@ -91,6 +92,16 @@ class PluginHost {
     // which drivers there are and why a plugin of that file name failed. The pointer keeps working until the
     // host is destroyed.
     Result<std::shared_ptr<Driver>> driver(const std::string& name);
+
+    // The directories are read again, and the configuration's blocks replaced. What is new is launched; what
+    // has changed (executable, block) is shut down and launched anew, its tasks go on and are recovered; what
+    // is gone is shut down; what had failed is tried again; the rest is left alone. Returns when that has
+    // begun.
+    void reload(std::string plugin_dir, std::vector<PluginBlock> blocks);
+    // Shuts the plugin of this name (its own, its file's, or that without drover-driver-) down and launches
+    // the file as it is now. `done`: when it is up, or with the reason of the first failure (NotFound: no
+    // such plugin). Its tasks go on either way.
+    void restart(const std::string& name, Done<void> done);
 
     std::vector<PluginStatus> plugins() const;
     std::vector<DriverStatus> drivers() const;
