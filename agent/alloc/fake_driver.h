@@ -94,7 +94,7 @@ class FakeDriver : public Driver {
         return ids;
     }
 
-    std::mutex mutex;
+    mutable std::mutex mutex;
     std::condition_variable changed;
     std::map<std::string, Task> tasks;
     std::vector<std::string> started, recovered, stopped, destroyed, signals;
@@ -102,10 +102,19 @@ class FakeDriver : public Driver {
     bool up = true;
     bool stop_ends = true;
     uint64_t generation = 1;
+    std::string build = "b1";            // of its executable
+    std::optional<Error> recover_error;  // what every RecoverTask answers
 
     // ---- Driver
     const std::string& name() const override { return name_; }
-    DriverStatus status() const override { return {}; }
+    DriverStatus status() const override {
+        std::lock_guard lock(mutex);
+        DriverStatus out;
+        out.name = name_;
+        out.generation = up ? generation : 0;
+        out.build = build;
+        return out;
+    }
 
     std::unique_ptr<OpenCall> on_connected(std::function<void(uint64_t)> callback) override {
         std::lock_guard lock(mutex);
@@ -149,6 +158,7 @@ class FakeDriver : public Driver {
     void recover_task(sdk::TaskHandle handle, Done<void> done) override {
         std::lock_guard lock(mutex);
         if (!up) return later([done] { done(make_error(Code::Unavailable, "plugin is not running")); });
+        if (recover_error) return later([done, error = *recover_error] { done(error); });
         const auto found = tasks.find(handle.config.id);
         if (found == tasks.end()) return later([done] { done(make_error(Code::NotFound, "no such task")); });
         recovered.push_back(handle.config.id);
