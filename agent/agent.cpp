@@ -59,7 +59,8 @@ class ClientAgent::Impl {
 
     Status start();
     void stop(StopKind kind);
-    void reload(std::shared_ptr<const model::Node> node);
+    void reload(std::shared_ptr<const model::Node> node, std::string plugin_dir,
+                std::vector<PluginBlock> plugins);
 
     ports::NodePort& port() { return *service_; }
     const std::string& node_id() const { return identity_.node_id; }
@@ -80,6 +81,9 @@ class ClientAgent::Impl {
         return node_;
     }
     std::string client_dir() const { return options_.data_dir + "/client"; }
+    std::string plugin_dir_or_default(const std::string& configured) const {
+        return configured.empty() ? options_.data_dir + "/plugins" : configured;
+    }
     std::map<std::string, std::map<std::string, std::string>> stats() const;
 
     ClientOptions options_;
@@ -212,7 +216,7 @@ Status ClientAgent::Impl::start_host() {
     PluginHostOptions host;
     host.data_dir = options_.data_dir;
     host.bundled_plugin_dir = options_.bundled_plugin_dir;
-    host.plugin_dir = options_.plugin_dir.empty() ? options_.data_dir + "/plugins" : options_.plugin_dir;
+    host.plugin_dir = plugin_dir_or_default(options_.plugin_dir);
     host.blocks = options_.plugins;
     host.driver_allowlist = list_option(options_.options, "driver.allowlist");
     host.driver_denylist = list_option(options_.options, "driver.denylist");
@@ -257,6 +261,9 @@ void ClientAgent::Impl::make_service() {
     sources.core_mhz = core_mhz(*options_.node);
     sources.stats = [this] { return stats(); };
     sources.plugin_status_json = [this] { return host_->plugin_status_json(); };
+    sources.restart_plugin = [this](const std::string& name, std::function<void(Status)> done) {
+        host_->restart(name, std::move(done));
+    };
     service_ = std::make_unique<NodeService>(std::move(sources));
 }
 
@@ -270,7 +277,9 @@ void ClientAgent::Impl::driver_changed(const DriverStatus& status) {
     link_->node_changed();
 }
 
-void ClientAgent::Impl::reload(std::shared_ptr<const model::Node> fresh) {
+void ClientAgent::Impl::reload(std::shared_ptr<const model::Node> fresh, std::string plugin_dir,
+                               std::vector<PluginBlock> plugins) {
+    host_->reload(plugin_dir_or_default(plugin_dir), std::move(plugins));
     {
         std::lock_guard lock(node_mutex_);
         auto changed = std::make_shared<model::Node>(*fresh);
@@ -378,8 +387,9 @@ std::string ClientAgent::node_id() const {
 bool ClientAgent::registered() const {
     return impl_->registered();
 }
-void ClientAgent::reload(std::shared_ptr<const model::Node> node) {
-    impl_->reload(std::move(node));
+void ClientAgent::reload(std::shared_ptr<const model::Node> node, std::string plugin_dir,
+                         std::vector<PluginBlock> plugins) {
+    impl_->reload(std::move(node), std::move(plugin_dir), std::move(plugins));
 }
 
 }  // namespace drover::agent

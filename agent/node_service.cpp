@@ -10,6 +10,8 @@ namespace drover::agent {
 namespace {
 
 constexpr auto kAnswer = std::chrono::seconds(10);
+constexpr auto kPluginRestart =
+    std::chrono::seconds(75);  // its shutdown, its launch at the longest, its config
 
 // Runs `ask` on the runner's strand, where it calls its argument with the answer, now or later.
 template <class T>
@@ -125,6 +127,15 @@ std::map<std::string, std::map<std::string, std::string>> NodeService::stats() c
 
 std::string NodeService::plugin_status_json() const {
     return sources_.plugin_status_json();
+}
+
+Status NodeService::restart_plugin(const std::string& name) {
+    auto promise = std::make_shared<std::promise<Status>>();
+    auto future = promise->get_future();
+    sources_.restart_plugin(name, [promise](Status status) { promise->set_value(std::move(status)); });
+    if (future.wait_for(kPluginRestart) != std::future_status::ready)
+        return make_error(Code::DeadlineExceeded, "plugin {:?} is still starting", name);
+    return future.get();
 }
 
 // ---- requests

@@ -23,6 +23,7 @@ class NodeService : public ports::NodePort {
         double core_mhz = 0;
         std::function<std::map<std::string, std::map<std::string, std::string>>()> stats;
         std::function<std::string()> plugin_status_json;
+        std::function<void(const std::string& name, std::function<void(Status)> done)> restart_plugin;
     };
     explicit NodeService(Sources sources);
     ~NodeService() override;
@@ -49,6 +50,7 @@ class NodeService : public ports::NodePort {
     Status collect_all() override;
     std::map<std::string, std::map<std::string, std::string>> stats() const override;
     std::string plugin_status_json() const override;
+    Status restart_plugin(const std::string& name) override;
 
  private:
     Result<std::shared_ptr<AllocRunner>> runner(const std::string& alloc_id) const;
