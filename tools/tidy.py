@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """House rules as a test (`ctest -L style`): arrows between rooms, file heads, unlisted sources, size ratchet,
-dead links in docs. Prints each finding as path:line: what, and exits 1 when there is one.
+dead links and stale quotations in docs. Prints each finding as path:line: what, and exits 1 when there is one.
 
 The ratchet: files over the limit are listed in tools/tidy_ratchet.txt with their length and may only shrink
 (`tools/tidy.py --ratchet` rewrites the list; the diff is reviewed).
+
+Quotations: `<!-- quote: examples/plugins/x.cpp [part] -->` in a page is followed by a code block with exactly what stands
+between `// [part]` and `// [/part]` in that compiled file (`tools/tidy.py --quote` writes it).
 """
 import os
 import re
 import subprocess
 import sys
+import textwrap
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LINES_MAX = 500
@@ -113,6 +117,41 @@ def check_links(path, text, findings):
                 findings.append(f"{path}:{number}: dead link {target}")
 
 
+def quoted(source, part):
+    """The lines between the two markers without their common indent and without markers of other parts; None: absent."""
+    full = os.path.join(ROOT, source)
+    if not os.path.exists(full):
+        return None
+    with open(full) as f:
+        lines = f.read().split("\n")
+    begin = [i for i, line in enumerate(lines) if line.strip() == f"// [{part}]"]
+    end = [i for i, line in enumerate(lines) if line.strip() == f"// [/{part}]"]
+    if len(begin) != 1 or len(end) != 1 or end[0] < begin[0]:
+        return None
+    body = [line for line in lines[begin[0] + 1:end[0]] if not re.fullmatch(r"\s*// \[/?\w+\]", line)]
+    return textwrap.dedent("\n".join(body)) + "\n"
+
+
+def check_quotes(path, text, findings, rewrite):
+    def block(match):
+        wanted = quoted(match.group(2), match.group(3))
+        number = text.count("\n", 0, match.start()) + 1
+        if wanted is None:
+            findings.append(f"{path}:{number}: {match.group(2)} has no part [{match.group(3)}]")
+        elif match.group(4) != wanted:
+            if rewrite:
+                return f"{match.group(1)}```cpp\n{wanted}```"
+            findings.append(f"{path}:{number}: differs from {match.group(2)} [{match.group(3)}] (tools/tidy.py --quote)")
+        return match.group(0)
+    marker = r"(<!-- quote: (\S+) \[(\w+)\] -->\n)"
+    new = re.sub(marker + r"```cpp\n(.*?)```", block, text, flags=re.S)
+    if len(re.findall(marker, text)) != len(re.findall(marker + r"```cpp\n", text)):
+        findings.append(f"{path}:1: a quotation without a code block after it")
+    if new != text:
+        with open(os.path.join(ROOT, path), "w") as f:
+            f.write(new)
+
+
 def main():
     arrows = allowed_arrows()
     all_files = files()
@@ -127,6 +166,7 @@ def main():
             check_source(path, text, arrows, findings)
         elif path.endswith(".md"):
             check_links(path, text, findings)
+            check_quotes(path, text, findings, "--quote" in sys.argv)
     check_listed(all_files, findings)
     check_ratchet(lengths, findings, "--ratchet" in sys.argv)
     for finding in findings:

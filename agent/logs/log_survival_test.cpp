@@ -18,7 +18,7 @@
 #include "base/strings.h"
 #include "base/sys/proc.h"
 #include "base/uuid.h"
-#include "plugin-sdk/process/process_task.h"
+#include "drover/process_task.h"
 #include "plugin-sdk/process/shim_client.h"
 
 #include <fcntl.h>

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/files.h"
 #include "drivers/common/command_path.h"
-#include "drivers/common/signals.h"
+#include "drover/signals.h"
 #include "drivers/common/subprocess.h"
 #include "drivers/common/users.h"
 
@@ -15,10 +15,11 @@ namespace drover::drivers {
 namespace {
 
 TEST(Signals, AreReadAsJobFilesWriteThem) {
-    EXPECT_EQ(*parse_signal("SIGTERM"), SIGTERM);
-    EXPECT_EQ(*parse_signal("usr1"), SIGUSR1);
-    EXPECT_EQ(*parse_signal("9"), SIGKILL);
-    for (const char* bad : {"", "SIG", "SIGNONE", "0", "-9", "999", "TERM "}) EXPECT_FALSE(parse_signal(bad)) << bad;
+    EXPECT_EQ(*sdk::parse_signal("SIGTERM"), SIGTERM);
+    EXPECT_EQ(*sdk::parse_signal("usr1"), SIGUSR1);
+    EXPECT_EQ(*sdk::parse_signal("9"), SIGKILL);
+    for (const char* bad : {"", "SIG", "SIGNONE", "0", "-9", "999", "TERM "})
+        EXPECT_FALSE(sdk::parse_signal(bad)) << bad;
 }
 
 TEST(Users, ByNameAndNumber) {

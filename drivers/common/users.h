@@ -4,7 +4,7 @@
 #include <string>
 
 #include "base/result.h"
-#include "plugin-sdk/process/process_task.h"
+#include "drover/process_task.h"
 
 namespace drover::drivers {
 

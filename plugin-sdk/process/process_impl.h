@@ -10,7 +10,7 @@
 
 #include "base/fd.h"
 #include "base/sys/shim_wire.h"
-#include "plugin-sdk/process/process_task.h"
+#include "drover/process_task.h"
 
 namespace drover::sdk {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "plugin-sdk/process/process_task.h"
+#include "drover/process_task.h"
 
 #include <signal.h>
 #include <sys/socket.h>
@@ -70,6 +70,19 @@ void ProcessTask::Impl::finish(const shim::Record& record) {
 bool ProcessTask::Impl::ended() const {
     std::lock_guard lock(mutex);
     return status.ended();
+}
+
+ExitResult exit_result(const ProcessStatus& status) {
+    ExitResult out{.exit_code = status.signal != 0 ? 128 + status.signal : status.exit_code,
+                   .signal = status.signal,
+                   .oom_killed = status.oom_killed,
+                   .error = ""};
+    if (status.phase == ProcessPhase::Lost) {
+        out.exit_code = -1;  // nobody knows it; 0 would read as success
+        out.error = "the task's end was not seen: " + status.message;
+    }
+    if (status.phase == ProcessPhase::StartFailed) out.error = status.message;
+    return out;
 }
 
 ProcessTask::ProcessTask(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}

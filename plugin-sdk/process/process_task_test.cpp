@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // ProcessTask against the real shim: real processes, cgroups and signals (root). Every test ends with a look
 // for what may have been left behind: processes, groups, directories.
-#include "plugin-sdk/process/process_task.h"
+#include "drover/process_task.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

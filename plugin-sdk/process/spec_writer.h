@@ -5,7 +5,7 @@
 
 #include "base/result.h"
 #include "base/sys/shim_wire.h"
-#include "plugin-sdk/process/process_task.h"
+#include "drover/process_task.h"
 
 namespace drover::sdk {
 

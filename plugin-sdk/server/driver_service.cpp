@@ -9,18 +9,11 @@ namespace drover::sdk {
 namespace {
 
 constexpr std::chrono::seconds kFingerprintPeriod{30};
-constexpr std::chrono::seconds kStatsPeriodDefault{1};
-constexpr std::chrono::hours kStatsPeriodMax{1};
 
 }  // namespace
 
 DriverService::Reactor* DriverService::run(Context* context, std::function<Status()> call) {
-    Reactor* reactor = context->DefaultReactor();
-    pool_.post([reactor, call = std::move(call)] {
-        Status status = call();
-        reactor->Finish(status ? grpc::Status::OK : wire::to_status(status.error()));
-    });
-    return reactor;
+    return run_call(pool_, context, std::move(call));
 }
 
 DriverService::Reactor* DriverService::Init(Context* context, const driverpb::InitRequest*, driverpb::InitResponse*) {
@@ -115,9 +108,7 @@ DriverService::Reactor* DriverService::InspectTask(Context* context, const drive
 grpc::ServerWriteReactor<driverpb::TaskStatsResponse>* DriverService::TaskStats(
     Context*, const driverpb::TaskStatsRequest* request) {
     using Stream = PeriodicStream<driverpb::TaskStatsResponse>;
-    std::chrono::nanoseconds period(wire::duration_from_proto(request->collection_interval()));
-    if (period <= std::chrono::nanoseconds::zero()) period = kStatsPeriodDefault;
-    period = std::min<std::chrono::nanoseconds>(period, kStatsPeriodMax);
+    const auto period = stats_period(wire::duration_from_proto(request->collection_interval()));
     // The request does not outlive this call.
     auto sample = [this, task_id = request->task_id()]() -> Stream::Sample {
         auto stats = driver_.task_stats(task_id);

@@ -12,7 +12,7 @@ namespace drover::sdk {
 grpc::ServerUnaryReactor* BaseService::PluginInfo(grpc::CallbackServerContext* context,
                                                   const basepb::PluginInfoRequest*,
                                                   basepb::PluginInfoResponse* response) {
-    wire::to_proto(sdk::PluginInfo{PluginType::Driver, driver_.name(), driver_.version(), {wire::kApiVersion}},
+    wire::to_proto(sdk::PluginInfo{plugin_.type, plugin_.name(), plugin_.version(), {wire::kApiVersion}},
                    response);
     auto* reactor = context->DefaultReactor();
     reactor->Finish(grpc::Status::OK);
@@ -22,7 +22,7 @@ grpc::ServerUnaryReactor* BaseService::PluginInfo(grpc::CallbackServerContext* c
 grpc::ServerUnaryReactor* BaseService::ConfigSchema(grpc::CallbackServerContext* context,
                                                     const basepb::ConfigSchemaRequest*,
                                                     basepb::ConfigSchemaResponse* response) {
-    if (auto spec = driver_.config_schema()) wire::to_proto(*spec, response->mutable_spec());
+    if (auto spec = plugin_.config_schema()) wire::to_proto(*spec, response->mutable_spec());
     auto* reactor = context->DefaultReactor();
     reactor->Finish(grpc::Status::OK);
     return reactor;
@@ -37,7 +37,7 @@ grpc::ServerUnaryReactor* BaseService::SetConfig(grpc::CallbackServerContext* co
             if (request->has_nomad_config()) {
                 DROVER_TRY(agent, wire::from_proto(request->nomad_config()));
             }
-            return driver_.set_config(request->msgpack_config(), agent);
+            return plugin_.set_config(request->msgpack_config(), agent);
         };
         Status status = set().context("SetConfig failed");
         reactor->Finish(status ? grpc::Status::OK : wire::to_status(status.error()));

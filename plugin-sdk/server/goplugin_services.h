@@ -3,8 +3,11 @@
 // open and nobody writes to, and health.
 #pragma once
 #include <functional>
+#include <optional>
+#include <string>
 
-#include "drover/driver.h"
+#include "drover/hclspec.h"
+#include "drover/types.h"
 #include "plugin-sdk/server/worker_pool.h"
 #include "proto/plugin/base.grpc.pb.h"
 #include "proto/plugin/goplugin.grpc.pb.h"
@@ -14,9 +17,18 @@ namespace drover::sdk {
 
 namespace basepb = hashicorp::nomad::plugins::base::proto;
 
+// Who a plugin is and what it takes as its config: what drivers and devices have in common.
+struct PluginIdentity {
+    PluginType type = PluginType::Unknown;
+    std::function<std::string()> name;
+    std::function<std::string()> version;
+    std::function<std::optional<HclSpec>()> config_schema;
+    std::function<Status(std::string_view msgpack, const std::optional<AgentConfig>& agent)> set_config;
+};
+
 class BaseService final : public basepb::BasePlugin::CallbackService {
  public:
-    BaseService(Driver& driver, WorkerPool& pool) : driver_(driver), pool_(pool) {}
+    BaseService(PluginIdentity plugin, WorkerPool& pool) : plugin_(std::move(plugin)), pool_(pool) {}
     grpc::ServerUnaryReactor* PluginInfo(grpc::CallbackServerContext* context, const basepb::PluginInfoRequest*,
                                          basepb::PluginInfoResponse* response) override;
     grpc::ServerUnaryReactor* ConfigSchema(grpc::CallbackServerContext* context, const basepb::ConfigSchemaRequest*,
@@ -25,7 +37,7 @@ class BaseService final : public basepb::BasePlugin::CallbackService {
                                         basepb::SetConfigResponse*) override;
 
  private:
-    Driver& driver_;
+    const PluginIdentity plugin_;
     WorkerPool& pool_;
 };
 

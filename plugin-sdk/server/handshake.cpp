@@ -21,13 +21,13 @@ Result<unsigned> find_group(const std::string& name) {
 
 }  // namespace
 
-Result<HandshakeRequest> read_handshake_request(std::string_view plugin_name, const EnvLookup& env) {
+Result<HandshakeRequest> read_handshake_request(std::string_view kind, std::string_view name, const EnvLookup& env) {
     if (env(kCookieName) != std::optional<std::string>(kCookieValue)) {
         return make_error(
             Code::FailedPrecondition,
-            "This is the driver plugin \"{}\". It is not meant to be run by hand: put it into the agent's "
+            "This is the {} plugin \"{}\". It is not meant to be run by hand: put it into the agent's "
             "plugin directory (plugin_dir), and the agent starts it and talks to it over a socket.",
-            plugin_name);
+            kind, name);
     }
     if (auto versions = env("PLUGIN_PROTOCOL_VERSIONS"); versions && !versions->empty()) {
         bool offered = false;

@@ -25,7 +25,7 @@ struct HandshakeRequest {
 
 // FailedPrecondition: not started by a host (the cookie is missing); the message is for a person at a shell.
 // InvalidArgument: started by a host that speaks another protocol.
-Result<HandshakeRequest> read_handshake_request(std::string_view plugin_name, const EnvLookup& env);
+Result<HandshakeRequest> read_handshake_request(std::string_view kind, std::string_view name, const EnvLookup& env);
 
 // A directory with a socket path in it, both for this user (and the group) alone; removed with everything in it when
 // this goes. Nothing is bound yet.

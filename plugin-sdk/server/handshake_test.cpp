@@ -18,7 +18,7 @@ EnvLookup env(std::map<std::string, std::string> values) {
 
 TEST(Handshake, WithoutTheCookieItExplainsItself) {
     for (auto values : {std::map<std::string, std::string>{}, {{kCookieName, "other"}}}) {
-        auto request = read_handshake_request("exec", env(values));
+        auto request = read_handshake_request("driver", "exec", env(values));
         ASSERT_FALSE(request);
         EXPECT_EQ(request.error().code(), Code::FailedPrecondition);
         EXPECT_NE(request.error().message().find("driver plugin \"exec\""), std::string::npos);
@@ -26,10 +26,10 @@ TEST(Handshake, WithoutTheCookieItExplainsItself) {
 }
 
 TEST(Handshake, ReadsWhatTheHostAsksFor) {
-    auto request = read_handshake_request("exec", env({{kCookieName, kCookieValue}}));
+    auto request = read_handshake_request("driver", "exec", env({{kCookieName, kCookieValue}}));
     ASSERT_TRUE(request);
     EXPECT_EQ(request->socket_parent, "/tmp");
-    request = read_handshake_request("exec", env({{kCookieName, kCookieValue},
+    request = read_handshake_request("driver", "exec", env({{kCookieName, kCookieValue},
                                                   {"PLUGIN_PROTOCOL_VERSIONS", "1, 2"},
                                                   {"TMPDIR", "/var/tmp"},
                                                   {"PLUGIN_UNIX_SOCKET_DIR", "/run/x"},
@@ -37,7 +37,8 @@ TEST(Handshake, ReadsWhatTheHostAsksFor) {
     ASSERT_TRUE(request);
     EXPECT_EQ(request->socket_parent, "/run/x");
     EXPECT_EQ(request->socket_group, "0");
-    request = read_handshake_request("exec", env({{kCookieName, kCookieValue}, {"PLUGIN_PROTOCOL_VERSIONS", "3"}}));
+    request =
+        read_handshake_request("driver", "exec", env({{kCookieName, kCookieValue}, {"PLUGIN_PROTOCOL_VERSIONS", "3"}}));
     ASSERT_FALSE(request);
     EXPECT_EQ(request.error().message(), "PLUGIN_PROTOCOL_VERSIONS: the host offers \"3\", this plugin speaks 2");
 }

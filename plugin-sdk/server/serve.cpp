@@ -18,6 +18,7 @@
 #include "base/fd.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "plugin-sdk/server/device_service.h"
 #include "plugin-sdk/server/driver_service.h"
 #include "plugin-sdk/server/goplugin_services.h"
 #include "plugin-sdk/server/handshake.h"
@@ -83,19 +84,23 @@ void release_startup_pages() {
     ::dl_iterate_phdr(release, nullptr);
 }
 
-int serve_until_end(Driver& driver, const HandshakeRequest& request) {
+// What is different between the kinds.
+struct Plugin {
+    PluginIdentity identity;
+    std::function<grpc::Service*(WorkerPool&)> make_service;
+};
+
+int serve_until_end(const Plugin& plugin, const HandshakeRequest& request) {
+    const std::string name = plugin.identity.name();
     auto socket = SocketDir::create(request);
     if (!socket) {
-        log::error(driver.name(), "cannot make a socket", {{"error", socket.error().message()}});
+        log::error(name, "cannot make a socket", {{"error", socket.error().message()}});
         return 1;
     }
-    // Both outlive main(): calls may still be running when the process ends, and tasks are not theirs to wait for.
+    // All of it outlives main(): calls may still be running when the process ends; tasks are not theirs to wait for.
     auto* pool = new WorkerPool(kThreadsMax);
-    auto* service = new DriverService(driver, *pool);
-    driver.attach({.task_state_dir = environment("DROVER_TASK_STATE_DIR").value_or(""),
-                   .cgroup_parent = environment("DROVER_CGROUP_PARENT").value_or("drover"),
-                   .emit_event = [service](TaskEvent event) { service->events().emit(std::move(event)); }});
-    auto* base = new BaseService(driver, *pool);
+    grpc::Service* service = plugin.make_service(*pool);
+    auto* base = new BaseService(plugin.identity, *pool);
     auto* controller = new ControllerService(ask_for_end);
     auto* stdio = new StdioService;
     auto* broker = new BrokerService;
@@ -108,32 +113,31 @@ int serve_until_end(Driver& driver, const HandshakeRequest& request) {
         builder.RegisterService(each);
     grpc::Server* server = builder.BuildAndStart().release();
     if (!server) {
-        log::error(driver.name(), "cannot listen", {{"socket", socket->socket_path()}});
+        log::error(name, "cannot listen", {{"socket", socket->socket_path()}});
         return 1;
     }
     if (Status restricted = socket->restrict_socket(); !restricted) {
-        log::error(driver.name(), "cannot restrict the socket", {{"error", restricted.error().message()}});
+        log::error(name, "cannot restrict the socket", {{"error", restricted.error().message()}});
         return 1;
     }
     // Only now: a host dials at once.
     if (Status said = write_all(STDOUT_FILENO, handshake_line(socket->socket_path())); !said) {
-        log::error(driver.name(), "the host does not listen", {{"error", said.error().message()}});
+        log::error(name, "the host does not listen", {{"error", said.error().message()}});
         return 1;
     }
     release_startup_pages();
-    log::debug(driver.name(), "plugin serves", {{"socket", socket->socket_path()}, {"version", driver.version()}});
+    log::debug(name, "plugin serves", {{"socket", socket->socket_path()}, {"version", plugin.identity.version()}});
 
     uint64_t count = 0;
     while (::read(g_end_fd, &count, sizeof count) < 0 && errno == EINTR) {
     }
-    log::debug(driver.name(), "plugin ends");
+    log::debug(name, "plugin ends");
     return 0;
 }
 
-}  // namespace
-
-int serve_driver(int, char**, std::unique_ptr<Driver> driver) {
-    auto request = read_handshake_request(driver->name(), environment);
+int serve_plugin(const Plugin& plugin) {
+    const char* kind = plugin.identity.type == PluginType::Driver ? "driver" : "device";
+    auto request = read_handshake_request(kind, plugin.identity.name(), environment);
     if (!request) {
         fmt::print(stderr, "{}\n", request.error().message());
         return 1;
@@ -143,11 +147,42 @@ int serve_driver(int, char**, std::unique_ptr<Driver> driver) {
     g_end_fd = ::eventfd(0, EFD_CLOEXEC);
     install_signals();
     gpr_set_log_function(log_grpc);
-    Driver& served = *driver.release();
-    int status = serve_until_end(served, *request);
+    int status = serve_until_end(plugin, *request);
     // No destructors, no waiting: calls in progress may take as long as a task takes to stop. What must survive a kill
     // at any instruction survives this as well.
     ::_exit(status);
+}
+
+}  // namespace
+
+int serve_driver(int, char**, std::unique_ptr<Driver> owned) {
+    Driver* driver = owned.release();
+    PluginIdentity identity{
+        .type = PluginType::Driver,
+        .name = [driver] { return driver->name(); },
+        .version = [driver] { return driver->version(); },
+        .config_schema = [driver] { return driver->config_schema(); },
+        .set_config = [driver](auto msgpack, const auto& agent) { return driver->set_config(msgpack, agent); }};
+    return serve_plugin({std::move(identity), [driver](WorkerPool& pool) {
+                             auto* service = new DriverService(*driver, pool);
+                             driver->attach({.task_state_dir = environment("DROVER_TASK_STATE_DIR").value_or(""),
+                                             .cgroup_parent = environment("DROVER_CGROUP_PARENT").value_or("drover"),
+                                             .emit_event = [service](TaskEvent event) {
+                                                 service->events().emit(std::move(event));
+                                             }});
+                             return service;
+                         }});
+}
+
+int serve_device(int, char**, std::unique_ptr<DevicePlugin> owned) {
+    DevicePlugin* device = owned.release();
+    PluginIdentity identity{.type = PluginType::Device,
+                            .name = [device] { return device->name(); },
+                            .version = [device] { return device->version(); },
+                            .config_schema = [device] { return device->config_schema(); },
+                            .set_config = [device](auto msgpack, const auto&) { return device->set_config(msgpack); }};
+    return serve_plugin(
+        {std::move(identity), [device](WorkerPool& pool) { return new DeviceService(*device, pool); }});
 }
 
 }  // namespace drover::sdk

@@ -1,11 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugin-sdk/server/streams.h"
 
+#include <grpcpp/server_context.h>
+
 #include <algorithm>
 
 #include "plugin-sdk/wire/driver_wire.h"
 
 namespace drover::sdk {
+
+grpc::ServerUnaryReactor* run_call(WorkerPool& pool, grpc::CallbackServerContext* context,
+                                   std::function<Status()> call) {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    pool.post([reactor, call = std::move(call)] {
+        Status status = call();
+        reactor->Finish(status ? grpc::Status::OK : wire::to_status(status.error()));
+    });
+    return reactor;
+}
+
+std::chrono::nanoseconds stats_period(int64_t asked_ns) {
+    constexpr std::chrono::nanoseconds kDefault = std::chrono::seconds(1), kMax = std::chrono::hours(1);
+    return asked_ns > 0 ? std::min(std::chrono::nanoseconds(asked_ns), kMax) : kDefault;
+}
 
 // --- events
 

@@ -93,6 +93,13 @@ class PeriodicStream final : public grpc::ServerWriteReactor<Message> {
     grpc::Alarm alarm_;
 };
 
+// A unary call on the pool: finishes with what `call` returns. The messages live until then.
+grpc::ServerUnaryReactor* run_call(WorkerPool& pool, grpc::CallbackServerContext* context,
+                                   std::function<Status()> call);
+
+// How often a host wants samples; what it does not say, or says wrongly, is a second, and never beyond an hour.
+std::chrono::nanoseconds stats_period(int64_t asked_ns);
+
 // Task events on their way to whoever listens; the newest kLimit wait while nobody does.
 class EventHub {
  public:

@@ -381,6 +381,8 @@ std::unique_ptr<ExecSession> PluginProcess::exec_task_streaming(const std::strin
     return ExecSession::open(impl_->channel, task_id, request);
 }
 
+const std::shared_ptr<grpc::Channel>& PluginProcess::channel() const { return impl_->channel; }
+
 Result<bool> PluginProcess::idle_streams_stay_open() {
     grpc::ClientContext stdio_context, broker_context, events_context;
     auto stdio = plugin::GRPCStdio::NewStub(impl_->channel)->StreamStdio(&stdio_context, google::protobuf::Empty());

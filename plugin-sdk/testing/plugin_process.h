@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// PluginProcess: a small host for tests. Launches a driver plugin's binary as an agent would, does the handshake, and
-// offers the protocol as plain calls with a deadline each. For conformance tests of any driver, ours or another's; the
-// real host is agent/host. One thread at a time, except wait_task.
+// PluginProcess: a small host for tests. Launches a plugin's binary as an agent would, does the handshake, and offers
+// the driver protocol as plain calls with a deadline each (devices: device_calls.h). For conformance tests of any
+// plugin, ours or another's; the real host is agent/host. One thread at a time, except wait_task.
 #pragma once
 #include <sys/types.h>
 
@@ -59,6 +59,8 @@ class PluginProcess {
     Result<ExecOutput> exec_task(const std::string& task_id, const std::vector<std::string>& command,
                                  int64_t timeout_ns);
     std::unique_ptr<ExecSession> exec_task_streaming(const std::string& task_id, const ExecRequest& request);
+    // For calls of another service: testing/device_calls.h.
+    const std::shared_ptr<grpc::Channel>& channel() const;
     // Whether the streams that hosts leave open (stdio, broker, events) are still open after being asked for.
     Result<bool> idle_streams_stay_open();
 

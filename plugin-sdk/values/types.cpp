@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "drover/units.h"
 #include "drover/value.h"
 
 namespace drover::sdk {
@@ -22,6 +23,18 @@ std::string Attribute::text() const {
         std::string operator()(const std::string& v) const { return v; }
     };
     return std::visit(Text{}, value) + unit;
+}
+
+bool unit::known(std::string_view text) {
+    if (text.ends_with("/s")) {
+        text.remove_suffix(2);
+    } else {
+        for (const char* other : {kMHz, kGHz, kMilliwatt, kWatt, kKilowatt, kMegawatt, kGigawatt})
+            if (text == other) return true;
+    }
+    for (const char* bytes : {kKiB, kMiB, kGiB, kTiB, kPiB, kEiB, kKB, "KB", kMB, kGB, kTB, kPB, kEB})
+        if (text == bytes) return true;
+    return false;
 }
 
 std::string_view Value::kind_name() const {

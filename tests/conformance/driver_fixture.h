@@ -18,7 +18,7 @@
 #include "base/uuid.h"
 #include "cgroup/cgroup.h"
 #include "drover/value.h"
-#include "plugin-sdk/process/process_task.h"
+#include "drover/process_task.h"
 #include "plugin-sdk/testing/plugin_process.h"
 #include "plugin-sdk/wire/msgpack.h"
 

@@ -64,6 +64,32 @@ TEST_P(ProtocolTest, RefusesABadConfigNamingThePlace) {
     set = plugin_->set_config("\xc1", std::nullopt);
     ASSERT_FALSE(set);
     EXPECT_NE(set.error().message().find("msgpack, byte 0"), std::string::npos);
+    set = plugin_->set_config(sdk::msgpack_encode(Value::List{"no map"}), std::nullopt);
+    ASSERT_FALSE(set);
+    EXPECT_NE(set.error().message().find("expected a map, found a list"), std::string::npos) << set.error().message();
+}
+
+TEST_P(ProtocolTest, RefusesAMessageBeyondAllBounds) {
+    Status set = plugin_->set_config(std::string(100 << 20, 'x'), std::nullopt);
+    ASSERT_FALSE(set);
+    EXPECT_EQ(set.error().code(), Code::ResourceExhausted) << set.error().message();
+    EXPECT_TRUE(plugin_->healthy().value_or(false));
+    EXPECT_TRUE(plugin_->info());
+}
+
+TEST_P(ProtocolTest, RefusesAHostOfAnotherKind) {
+    for (const auto& [env, says] : std::vector<std::pair<sdk::StringMap, std::string>>{
+             {{{"NOMAD_PLUGIN_MAGIC_COOKIE", "wrong"}}, "not meant to be run by hand"},
+             {{{"PLUGIN_PROTOCOL_VERSIONS", "3,4"}}, "the host offers \"3,4\", this plugin speaks 2"}}) {
+        std::string output;
+        const std::string log = dir_ + "/refused";
+        auto status = PluginProcess::run_to_end(
+            {.binary = binary_path(GetParam()), .env = env, .stderr_path = log, .cookie = true}, &output);
+        ASSERT_OK(status);
+        EXPECT_EQ(*status, 1);
+        EXPECT_EQ(output, "");
+        EXPECT_NE(read_file(log).value().find(says), std::string::npos) << read_file(log).value();
+    }
 }
 
 TEST_P(ProtocolTest, UnknownTasksAreNotFoundOrGone) {

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "drivers/common/process_driver.h"
+#include "drover/process_driver.h"
 
 #include <csignal>
 
-#include "base/clock.h"
 #include "base/files.h"
 #include "base/log.h"
-#include "drivers/common/signals.h"
 #include "drover/config.h"
+#include "drover/signals.h"
 
-namespace drover::drivers {
+namespace drover::sdk {
 namespace {
 
 constexpr int32_t kHandleVersion = 1;
@@ -20,25 +19,11 @@ struct HandleState {
     int64_t pid = 0;
     int64_t started_unix_ns = 0;
 };
-const sdk::Schema<HandleState>& handle_schema() {
-    static const auto schema = sdk::Schema<HandleState>()
+const Schema<HandleState>& handle_schema() {
+    static const auto schema = Schema<HandleState>()
                                    .optional("pid", &HandleState::pid)
                                    .optional("started_unix_ns", &HandleState::started_unix_ns);
     return schema;
-}
-
-sdk::ExitResult exit_result(const sdk::ProcessStatus& status) {
-    // As shells and Nomad's executor: a signal's end has the code 128 + signal.
-    sdk::ExitResult out{.exit_code = status.signal != 0 ? 128 + status.signal : status.exit_code,
-                        .signal = status.signal,
-                        .oom_killed = status.oom_killed,
-                        .error = ""};
-    if (status.phase == sdk::ProcessPhase::Lost) {
-        out.exit_code = -1;  // nobody knows it; 0 would read as success
-        out.error = "the task's end was not seen: " + status.message;
-    }
-    if (status.phase == sdk::ProcessPhase::StartFailed) out.error = status.message;
-    return out;
 }
 
 // Before anything is started, so that the error names the path.
@@ -53,14 +38,10 @@ Error not_found(const std::string& task_id) {
 
 }  // namespace
 
-void ProcessDriver::configure(const std::string& state_dir, const std::optional<sdk::AgentConfig>& agent) {
+void ProcessDriver::configure(const std::string& state_dir, const std::optional<AgentConfig>& agent) {
     std::lock_guard lock(mutex_);
     configured_state_dir_ = state_dir;
-    if (!agent || !agent->topology || agent->topology->cores.empty()) return;
-    double total = 0;
-    for (const sdk::CpuCore& core : agent->topology->cores)
-        total += static_cast<double>(core.base_mhz ? core.base_mhz : core.guess_mhz ? core.guess_mhz : core.max_mhz);
-    core_mhz_ = total / static_cast<double>(agent->topology->cores.size());
+    core_mhz_ = core_speed_mhz(agent);
 }
 
 std::string ProcessDriver::state_dir() const {
@@ -72,14 +53,25 @@ std::string ProcessDriver::state_dir() const {
 
 std::string ProcessDriver::task_cgroup(const std::string& task_id) const {
     if (context().cgroup_parent.empty() || cgroup::mounted().version == cgroup::Version::None) return "";
-    return context().cgroup_parent + "/" + sdk::task_dir_name(task_id);
+    return context().cgroup_parent + "/" + task_dir_name(task_id);
 }
 
-Result<sdk::ProcessHost*> ProcessDriver::host() {
+ProcessSpec ProcessDriver::process_spec(const TaskConfig& config) const {
+    ProcessSpec spec;
+    spec.task_id = config.id;
+    for (const auto& [key, value] : config.env) spec.env.push_back(key + "=" + value);
+    spec.work_dir = config.task_dir();
+    spec.stdout_path = config.stdout_path;
+    spec.stderr_path = config.stderr_path;
+    spec.cgroup = task_cgroup(config.id);
+    return spec;
+}
+
+Result<ProcessHost*> ProcessDriver::host() {
     std::string dir = state_dir();
     std::lock_guard lock(mutex_);
     if (!host_) {
-        DROVER_TRY(host_, sdk::ProcessHost::open(
+        DROVER_TRY(host_, ProcessHost::open(
                               {.state_dir = dir, .cgroup_parent = context().cgroup_parent, .shim_path = ""}));
     }
     return host_.get();
@@ -92,13 +84,13 @@ Result<std::shared_ptr<ProcessDriver::Task>> ProcessDriver::find(const std::stri
     return it->second;
 }
 
-Result<sdk::StartedTask> ProcessDriver::adopt(const sdk::TaskConfig& config,
-                                              std::shared_ptr<sdk::ProcessTask> process) {
+Result<StartedTask> ProcessDriver::adopt(const TaskConfig& config,
+                                              std::shared_ptr<ProcessTask> process) {
     HandleState state{.pid = process->pid(), .started_unix_ns = process->started_ns()};
-    sdk::StartedTask started;
+    StartedTask started;
     started.handle = {.version = kHandleVersion,
                       .config = config,
-                      .state = sdk::TaskState::Running,
+                      .state = TaskState::Running,
                       .driver_state = handle_schema().encode(state)};
     auto task = std::make_shared<Task>();
     task->process = std::move(process);
@@ -108,11 +100,11 @@ Result<sdk::StartedTask> ProcessDriver::adopt(const sdk::TaskConfig& config,
     return started;
 }
 
-Result<sdk::StartedTask> ProcessDriver::start_task(const sdk::TaskConfig& config) {
+Result<StartedTask> ProcessDriver::start_task(const TaskConfig& config) {
     if (find(config.id)) return make_error(Code::AlreadyExists, "task {} exists already", config.id);
     DROVER_CHECK(check_output(config.stdout_path, "stdout"));
     DROVER_CHECK(check_output(config.stderr_path, "stderr"));
-    DROVER_TRY(sdk::ProcessHost * host, this->host());
+    DROVER_TRY(ProcessHost * host, this->host());
     auto prepared = prepare(config);
     if (!prepared) {
         if (Status cleaned = cleanup(config.id); !cleaned)
@@ -124,7 +116,7 @@ Result<sdk::StartedTask> ProcessDriver::start_task(const sdk::TaskConfig& config
     if (!process && process.error().code() == Code::AlreadyExists) {
         process = host->recover(config.id);
         // What failed to start there has failed, and goes; what has ended since then has ended well or badly.
-        if (process && (*process)->status().phase == sdk::ProcessPhase::StartFailed) {
+        if (process && (*process)->status().phase == ProcessPhase::StartFailed) {
             Error failed(Code::Internal, (*process)->status().message);
             DROVER_CHECK((*process)->destroy(true));
             process = std::move(failed);
@@ -140,13 +132,13 @@ Result<sdk::StartedTask> ProcessDriver::start_task(const sdk::TaskConfig& config
     return adopt(config, std::move(*process));
 }
 
-Status ProcessDriver::recover_task(const sdk::TaskHandle& handle) {
+Status ProcessDriver::recover_task(const TaskHandle& handle) {
     if (find(handle.config.id)) return {};
     if (!handle.driver_state.empty() && handle.version != kHandleVersion) {
         return make_error(Code::InvalidArgument, "handle version: expected {}, found {}", kHandleVersion,
                           handle.version);
     }
-    DROVER_TRY(sdk::ProcessHost * host, this->host());
+    DROVER_TRY(ProcessHost * host, this->host());
     auto process = host->recover(handle.config.id);
     if (!process) {
         if (process.error().code() == Code::NotFound) return not_found(handle.config.id);
@@ -158,9 +150,10 @@ Status ProcessDriver::recover_task(const sdk::TaskHandle& handle) {
     return {};
 }
 
-Status ProcessDriver::wait_task(const std::string& task_id, sdk::ExitCallback done) {
+Status ProcessDriver::wait_task(const std::string& task_id, ExitCallback done) {
     DROVER_TRY(auto task, find(task_id));
-    task->process->on_exit([done = std::move(done)](const sdk::ProcessStatus& status) { done(exit_result(status)); });
+    task->process->on_exit(
+        [done = std::move(done)](const ProcessStatus& status) { done(exit_result(status)); });
     return {};
 }
 
@@ -174,32 +167,32 @@ Status ProcessDriver::stop_task(const std::string& task_id, int64_t timeout_ns, 
     return (*task)->process->stop(number, timeout_ns);
 }
 
-Status ProcessDriver::destroy_task(const std::string& task_id, sdk::Force force) {
-    std::shared_ptr<sdk::ProcessTask> process;
+Status ProcessDriver::destroy_task(const std::string& task_id, Force force) {
+    std::shared_ptr<ProcessTask> process;
     if (auto known = find(task_id)) {
         process = (*known)->process;
     } else {
-        DROVER_TRY(sdk::ProcessHost * host, this->host());
-        auto found = host->recover(task_id, sdk::ProcessHost::InLaunch::Return);
+        DROVER_TRY(ProcessHost * host, this->host());
+        auto found = host->recover(task_id, ProcessHost::InLaunch::Return);
         if (found) {
             process = *found;
         } else if (found.error().code() != Code::NotFound) {
             return std::move(found).error().context("destroy task " + task_id);
         }
     }
-    if (process) DROVER_CHECK(process->destroy(force == sdk::Force::Yes));
+    if (process) DROVER_CHECK(process->destroy(force == Force::Yes));
     DROVER_CHECK(cleanup(task_id));
     std::lock_guard lock(mutex_);
     tasks_.erase(task_id);
     return {};
 }
 
-Result<sdk::TaskStatus> ProcessDriver::inspect_task(const std::string& task_id) {
+Result<TaskStatus> ProcessDriver::inspect_task(const std::string& task_id) {
     DROVER_TRY(auto task, find(task_id));
-    sdk::ProcessStatus status = task->process->status();
-    return sdk::TaskStatus{.id = task_id,
+    ProcessStatus status = task->process->status();
+    return TaskStatus{.id = task_id,
                            .name = task->name,
-                           .state = status.ended() ? sdk::TaskState::Exited : sdk::TaskState::Running,
+                           .state = status.ended() ? TaskState::Exited : TaskState::Running,
                            .started_unix_ns = status.started_ns,
                            .completed_unix_ns = status.finished_ns,
                            .exit = exit_result(status),
@@ -207,40 +200,11 @@ Result<sdk::TaskStatus> ProcessDriver::inspect_task(const std::string& task_id) 
                            .network = {}};
 }
 
-Result<sdk::TaskStats> ProcessDriver::task_stats(const std::string& task_id) {
+Result<TaskStats> ProcessDriver::task_stats(const std::string& task_id) {
     DROVER_TRY(auto task, find(task_id));
     DROVER_TRY(cgroup::Stats now, task->process->stats());
-    sdk::TaskStats out;
-    out.timestamp_unix_ns = unix_now();
-    sdk::MemoryUsage& memory = out.total.memory;
-    memory = {.rss_bytes = now.memory_rss_bytes,
-              .cache_bytes = now.memory_cache_bytes,
-              .max_usage_bytes = now.memory_peak_bytes,
-              .kernel_bytes = now.memory_kernel_bytes,
-              .kernel_max_bytes = now.memory_kernel_peak_bytes,
-              .usage_bytes = now.memory_usage_bytes,
-              .swap_bytes = now.memory_swap_bytes};
-    sdk::CpuUsage& cpu = out.total.cpu;
-    cpu.throttled_periods = now.cpu_throttled_periods;
-    cpu.throttled_ns = now.cpu_throttled_ns;
-
     std::lock_guard lock(mutex_);
-    // The first sample after a start or a restart has nothing to compare with: measured from the task's start.
-    int64_t at = mono_now();
-    double elapsed =
-        static_cast<double>(task->sampled_ns ? at - task->sampled_ns : unix_now() - task->process->started_ns());
-    auto percent = [elapsed](uint64_t before, uint64_t after) {
-        return elapsed > 0 && after >= before ? 100.0 * static_cast<double>(after - before) / elapsed : 0.0;
-    };
-    cpu.percent = percent(task->cpu_ns, now.cpu_ns);
-    cpu.user_percent = percent(task->cpu_user_ns, now.cpu_user_ns);
-    cpu.system_percent = percent(task->cpu_system_ns, now.cpu_system_ns);
-    if (core_mhz_ > 0) cpu.total_mhz = *cpu.percent / 100 * core_mhz_;
-    task->cpu_ns = now.cpu_ns;
-    task->cpu_user_ns = now.cpu_user_ns;
-    task->cpu_system_ns = now.cpu_system_ns;
-    task->sampled_ns = at;
-    return out;
+    return task->usage.measure(now, task->process->started_ns(), core_mhz_);
 }
 
 Status ProcessDriver::signal_task(const std::string& task_id, const std::string& signal) {
@@ -249,22 +213,22 @@ Status ProcessDriver::signal_task(const std::string& task_id, const std::string&
     return task->process->signal(number);
 }
 
-Result<sdk::ExecProgram> ProcessDriver::exec_program(const sdk::ProcessTask&, const sdk::ExecRequest&) {
+Result<ExecProgram> ProcessDriver::exec_program(const ProcessTask&, const ExecRequest&) {
     return make_error(Code::Unimplemented, "driver does not support exec");
 }
 
-Result<sdk::ExecOutput> ProcessDriver::exec_task(const std::string& task_id, const std::vector<std::string>& command,
+Result<ExecOutput> ProcessDriver::exec_task(const std::string& task_id, const std::vector<std::string>& command,
                                                  int64_t timeout_ns) {
     DROVER_TRY(auto task, find(task_id));
     DROVER_TRY(auto program, exec_program(*task->process, {.command = command, .tty = false}));
-    return sdk::run_exec_captured(program, timeout_ns);
+    return run_exec_captured(program, timeout_ns);
 }
 
-Result<sdk::ExitResult> ProcessDriver::exec_task_streaming(const std::string& task_id,
-                                                           const sdk::ExecRequest& request, sdk::ExecStream& stream) {
+Result<ExitResult> ProcessDriver::exec_task_streaming(const std::string& task_id,
+                                                           const ExecRequest& request, ExecStream& stream) {
     DROVER_TRY(auto task, find(task_id));
     DROVER_TRY(auto program, exec_program(*task->process, request));
-    return sdk::run_exec(program, request, stream);
+    return run_exec(program, request, stream);
 }
 
-}  // namespace drover::drivers
+}  // namespace drover::sdk

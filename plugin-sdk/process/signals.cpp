@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "drivers/common/signals.h"
+#include "drover/signals.h"
 
 #include <csignal>
 #include <cstring>
 
 #include "base/strings.h"
 
-namespace drover::drivers {
+namespace drover::sdk {
 
 Result<int> parse_signal(std::string_view name) {
     std::string text = to_upper(name);
@@ -19,4 +19,4 @@ Result<int> parse_signal(std::string_view name) {
     return make_error(Code::InvalidArgument, "\"{}\" is no signal", name);
 }
 
-}  // namespace drover::drivers
+}  // namespace drover::sdk

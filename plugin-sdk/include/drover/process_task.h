@@ -80,6 +80,10 @@ struct ProcessStatus {
 
 class ProcessTask;
 
+// As a driver tells a task's end: a signal's has the exit code 128 + signal, as with shells; of one that nobody saw
+// `error` tells why.
+ExitResult exit_result(const ProcessStatus& status);
+
 struct ProcessHostOptions {
     std::string state_dir;  // holds one directory per task; made with 0700 when missing
     std::string cgroup_parent =
@@ -144,7 +148,7 @@ class ProcessTask {
     // FIFOs in it stay, they are the agent's. Safe to repeat after a crash anywhere.
     Status destroy(bool force);
 
-    // Of the task's cgroup; Unimplemented without one.
+    // The counters of its cgroup; Unimplemented without one.
     Result<cgroup::Stats> stats() const;
     Result<std::vector<pid_t>> procs() const;
 

@@ -5,9 +5,9 @@
 
 #include "base/result.h"
 
-namespace drover::drivers {
+namespace drover::sdk {
 
 // InvalidArgument naming the text.
 Result<int> parse_signal(std::string_view name);
 
-}  // namespace drover::drivers
+}  // namespace drover::sdk
