@@ -16,6 +16,7 @@
 #include <boost/asio/strand.hpp>
 
 #include "agent/host/discover.h"
+#include "agent/host/plugin_claims.h"
 #include "agent/host/plugin_setup.h"
 #include "agent/host/plugin_status.h"
 #include "agent/host/plugin_supervisor.h"
@@ -106,7 +107,7 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
     Result<std::shared_ptr<Driver>> driver(const std::string& name) {
         std::lock_guard lock(mutex_);
         auto it = drivers_.find(name);
-        if (it != drivers_.end() && (owners_.count(name) != 0 || !settled_))
+        if (it != drivers_.end() && (driver_claims_.has(name) || !settled_))
             return std::shared_ptr<Driver>(it->second);
         if (settled_ && !expected(name)) return unknown_driver(name);
         return std::shared_ptr<Driver>(client(name));
@@ -135,7 +136,7 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
         // What goes makes room first: of two that provide one driver the other one may have its turn now.
         for (const auto& supervisor : kept) {
             if (specs.count(supervisor->key()) == 0 && !supervisor->status().file.empty()) {
-                release_drivers(*supervisor, "its plugin is no longer installed or configured");
+                release(*supervisor, "its plugin is no longer installed or configured");
                 supervisor->replace(spec_of(supervisor->key()), nullptr);
             }
         }
@@ -185,7 +186,7 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
         std::lock_guard lock(mutex_);
         std::vector<DriverStatus> out;
         for (const auto& [name, client] : drivers_) {
-            if (owners_.count(name) != 0) out.push_back(client->status());
+            if (driver_claims_.has(name)) out.push_back(client->status());
         }
         return out;
     }
@@ -200,6 +201,21 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
             }
         });
         return std::make_unique<Subscribers<DriverStatus>::Handle>(std::move(entry));
+    }
+
+    std::vector<std::shared_ptr<DeviceSource>> devices() const {
+        std::lock_guard lock(mutex_);
+        std::vector<std::shared_ptr<DeviceSource>> out;
+        for (const auto& [name, client] : devices_) out.push_back(client);
+        return out;
+    }
+
+    std::unique_ptr<OpenCall> on_device_change(std::function<void()> callback) {
+        auto entry = device_news_->add([callback = std::move(callback)](int) { callback(); });
+        boost::asio::post(notify_, [entry] {
+            if (!entry->cancelled) entry->callback(0);
+        });
+        return std::make_unique<Subscribers<int>::Handle>(std::move(entry));
     }
 
     std::unique_ptr<OpenCall> on_task_event(std::function<void(const sdk::TaskEvent&)> callback) {
@@ -236,30 +252,30 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
             return make_error(Code::FailedPrecondition, "driver \"{}\" is not in driver.allowlist", name);
         }
         std::lock_guard lock(mutex_);
-        auto& owner = owners_[name];
-        const auto other = owner.supervisor.lock();
-        if (other && other.get() != &claimant) {
-            // The higher version wins; at the same one an operator's own plugin replaces the bundled one.
-            const auto mine = version_numbers(version), theirs = version_numbers(owner.version);
-            const bool wins =
-                mine > theirs || (mine == theirs && other->status().bundled && !claimant.status().bundled);
-            if (!wins) {
-                return make_error(Code::FailedPrecondition,
-                                  "driver \"{}\" is already provided by {} ({}), this is {}", name,
-                                  other->status().file, owner.version, version);
-            }
-            other->retire(
-                fmt::format("driver \"{}\" is provided by {} ({})", name, claimant.status().file, version));
-        }
-        owner = {claimant.weak_from_this(), version};
-        // An upgrade may have given it another name.
-        release_all(claimant, name, fmt::format("its plugin provides \"{}\" now", name));
+        DROVER_CHECK(driver_claims_.claim(claimant, name, version));
+        // An upgrade may have given it another name, or made a driver of a device plugin.
+        release_names(claimant, name, "", fmt::format("its plugin provides driver \"{}\" now", name));
         return client(name);
     }
 
-    void release_drivers(PluginSupervisor& owner, const std::string& reason) override {
+    Result<std::shared_ptr<DeviceClient>> claim_devices(PluginSupervisor& claimant, const std::string& name,
+                                                        const std::string& version) override {
         std::lock_guard lock(mutex_);
-        release_all(owner, "", reason);
+        DROVER_CHECK(device_claims_.claim(claimant, name, version));
+        release_names(claimant, "", name, fmt::format("its plugin is device plugin \"{}\" now", name));
+        auto& slot = devices_[name];
+        if (!slot) {
+            slot = std::make_shared<DeviceClient>(name, io_, [weak = weak_from_this()] {
+                if (auto self = weak.lock())
+                    boost::asio::post(self->notify_, [news = self->device_news_] { news->tell(0); });
+            });
+        }
+        return slot;
+    }
+
+    void release(PluginSupervisor& owner, const std::string& reason) override {
+        std::lock_guard lock(mutex_);
+        release_names(owner, "", "", reason);
     }
 
     void task_event(const sdk::TaskEvent& event) override {
@@ -273,11 +289,6 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
     }
 
  private:
-    struct Owner {
-        std::weak_ptr<PluginSupervisor> supervisor;
-        std::string version;
-    };
-
     std::string plugins_dir() const { return options_.data_dir + "/client/plugins"; }
 
     // The spec of nothing: what runs under this key is to end.
@@ -313,13 +324,14 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
         return specs;
     }
 
-    // Under mutex_: the drivers of `owner`, but for `kept`, have no plugin any more.
-    void release_all(const PluginSupervisor& owner, const std::string& kept, const std::string& reason) {
-        std::erase_if(owners_, [&](const auto& entry) {
-            const auto& [name, its] = entry;
-            if (name == kept || its.supervisor.lock().get() != &owner) return false;
-            drivers_.at(name)->set_undetected(reason);
-            return true;
+    // Under mutex_: what `owner` provided, but for these names, has no plugin any more.
+    void release_names(const PluginSupervisor& owner, const std::string& kept_driver,
+                       const std::string& kept_devices, const std::string& reason) {
+        driver_claims_.release(owner, kept_driver, [&](const std::string& name) {
+            if (const auto it = drivers_.find(name); it != drivers_.end()) it->second->set_undetected(reason);
+        });
+        device_claims_.release(owner, kept_devices, [&](const std::string& name) {
+            if (const auto it = devices_.find(name); it != devices_.end()) it->second->set_groups({});
         });
     }
 
@@ -342,14 +354,14 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
     bool expected(const std::string& name) const {
         return std::any_of(supervisors_.begin(), supervisors_.end(), [&](const auto& s) {
             const auto status = s->status();
-            return status.state != PluginState::Failed && !status.file.empty() &&
+            return status.state != PluginState::Failed && status.state != PluginState::Stopped &&
+                   status.type != "device" &&
                    (s->log_name() == name || status.name == name);
         });
     }
 
     Error unknown_driver(const std::string& name) const {
-        std::vector<std::string> names;
-        for (const auto& [known, owner] : owners_) names.push_back(known);
+        const auto names = driver_claims_.names();
         std::string why;
         for (const auto& supervisor : supervisors_) {
             const auto status = supervisor->status();
@@ -366,7 +378,7 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
         for (auto& waiter : settle_waiters_) boost::asio::post(io_, std::move(waiter));
         settle_waiters_.clear();
         for (auto& [name, waiting] : drivers_) {
-            if (owners_.count(name) == 0 && !expected(name)) {
+            if (!driver_claims_.has(name) && !expected(name)) {
                 boost::asio::post(
                     io_, [waiting = waiting, error = unknown_driver(name)] { waiting->give_up(error); });
             }
@@ -385,6 +397,7 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
     Strand notify_;
     const std::shared_ptr<Subscribers<DriverStatus>> driver_news_ =
         std::make_shared<Subscribers<DriverStatus>>();
+    const std::shared_ptr<Subscribers<int>> device_news_ = std::make_shared<Subscribers<int>>();
     const std::shared_ptr<Subscribers<sdk::TaskEvent>> event_news_ =
         std::make_shared<Subscribers<sdk::TaskEvent>>();
     std::mutex reload_mutex_;  // one reload() at a time
@@ -393,7 +406,9 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
     mutable std::mutex mutex_;
     std::vector<std::shared_ptr<PluginSupervisor>> supervisors_;  // one per key, for the host's whole life
     std::map<std::string, std::shared_ptr<DriverClient>> drivers_;
-    std::map<std::string, Owner> owners_;
+    std::map<std::string, std::shared_ptr<DeviceClient>> devices_;
+    PluginClaims driver_claims_{"driver"};
+    PluginClaims device_claims_{"device plugin"};
     std::set<PluginSupervisor*> unsettled_;
     bool settled_ = false;
     bool stopped_ = false;
@@ -435,6 +450,12 @@ void PluginHost::restart(const std::string& name, Done<void> done) {
 }
 std::unique_ptr<OpenCall> PluginHost::on_driver_change(std::function<void(const DriverStatus&)> callback) {
     return impl_->on_driver_change(std::move(callback));
+}
+std::vector<std::shared_ptr<DeviceSource>> PluginHost::devices() const {
+    return impl_->devices();
+}
+std::unique_ptr<OpenCall> PluginHost::on_device_change(std::function<void()> callback) {
+    return impl_->on_device_change(std::move(callback));
 }
 std::unique_ptr<OpenCall> PluginHost::on_task_event(std::function<void(const sdk::TaskEvent&)> callback) {
     return impl_->on_task_event(std::move(callback));

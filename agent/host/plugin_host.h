@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// PluginHost: finds plugins, launches or reattaches to them, supervises them, and hands out Drivers. One per
+// PluginHost: finds plugins, launches or reattaches to them, supervises them, and hands out Drivers and DeviceSources.
+// One per
 // client agent, made by agent.cpp. A plugin that fails never stops the agent: its reason is kept and shown.
 //
 // Threads: everything inside runs on strands of the io_context given, which must be running; public members
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "agent/agent.h"
+#include "agent/host/device.h"
 #include "agent/host/driver.h"
 #include "agent/host/limits.h"
 #include "base/result.h"
@@ -111,6 +113,10 @@ class PluginHost {
     // Called with the new status whenever a driver's fingerprint or health changes, on a thread of the
     // io_context. Before any, for each driver that is known. One subscriber after another, in order.
     std::unique_ptr<OpenCall> on_driver_change(std::function<void(const DriverStatus&)> callback);
+    // The device plugins that have been up once, in the order of their names.
+    std::vector<std::shared_ptr<DeviceSource>> devices() const;
+    // Called when groups() of any of them has changed, on a thread of the io_context; and once at the beginning.
+    std::unique_ptr<OpenCall> on_device_change(std::function<void()> callback);
     // Driver events of tasks ("Driver" task events): routed by alloc_id and task_name.
     std::unique_ptr<OpenCall> on_task_event(std::function<void(const sdk::TaskEvent&)> callback);
 

@@ -95,7 +95,6 @@ void PluginSupervisor::healthy() {
     set_state(PluginState::Healthy, "");
     log::info(kLog, "plugin is up", {{"plugin", key_}, {"pid", record_.pid}});
     schedule_health_check();
-    if (!client_ && !std::exchange(settled_, true)) host_.settled(*this);
     answer_replacement({});
 }
 
@@ -155,8 +154,10 @@ void PluginSupervisor::let_go_of_connection() {
     fingerprint_.reset();
     task_events_.reset();
     stdio_.reset();
+    device_stats_.reset();
     if (!rpc_) return;
     if (client_) client_->detach(*rpc_);
+    if (devices_) devices_->detach(*rpc_);
     rpc_->close();
     std::lock_guard lock(status_mutex_);
     std::erase_if(closed_, [](const auto& rpc) { return rpc->idle(); });
@@ -193,13 +194,10 @@ void PluginSupervisor::lost(std::string reason, Retry retry) {
     log::write(was_healthy ? log::Level::Error : log::Level::Warn, kLog,
                final ? "plugin failed" : "plugin is down, it will be restarted",
                {{"plugin", key_}, {"reason", reason}});
-    if (client_) {
-        const std::string shown = fmt::format("plugin {}", reason);
-        if (final)
-            client_->set_unhealthy(shown);
-        else if (was_healthy)
-            unhealthy_later();
-    }
+    if (final)
+        set_unhealthy(fmt::format("plugin {}", reason));
+    else if (was_healthy)
+        unhealthy_later();
     Status failed = make_error(Code::FailedPrecondition, "{}", reason);
     set_state(final ? PluginState::Failed : PluginState::BackingOff, std::move(reason));
     if (!std::exchange(settled_, true)) host_.settled(*this);
@@ -211,9 +209,20 @@ void PluginSupervisor::lost(std::string reason, Retry retry) {
 void PluginSupervisor::unhealthy_later() {
     unhealthy_timer_.expires_after(std::chrono::nanoseconds(limits_.unhealthy_after_ns));
     unhealthy_timer_.async_wait([self = shared_from_this()](const boost::system::error_code& cancelled) {
-        if (!cancelled && !self->stopping_ && self->client_)
-            self->client_->set_unhealthy(fmt::format("plugin {}", self->status().reason));
+        if (!cancelled && !self->stopping_)
+            self->set_unhealthy(fmt::format("plugin {}", self->status().reason));
     });
+}
+
+void PluginSupervisor::set_unhealthy(const std::string& description) {
+    if (client_) client_->set_unhealthy(description);
+    if (devices_) devices_->set_unhealthy(description);
+}
+
+// What it provided is another plugin's now, or nobody's.
+void PluginSupervisor::disown() {
+    client_.reset();
+    devices_.reset();
 }
 
 // ---- another one in its place ----
@@ -275,8 +284,8 @@ void PluginSupervisor::replace_now(Spec spec, Done<void> done) {
     set_state(PluginState::Starting, ends ? "is being ended" : "is being replaced");
     shut_down([this, ends] {
         if (ends) {
-            host_.release_drivers(*this, "its plugin is no longer installed or configured");
-            client_.reset();
+            host_.release(*this, "its plugin is no longer installed or configured");
+            disown();
         }
         launch();
     });
@@ -336,7 +345,7 @@ void PluginSupervisor::retire(std::string reason) {
         self->attempt_timer_.cancel();
         self->unhealthy_timer_.cancel();
         self->shut_down([self, reason] {
-            self->client_.reset();  // it belongs to another plugin now
+            self->disown();
             self->lost(reason, Retry::No);
         });
     });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // PluginSupervisor: the life of one plugin: reattach or launch, handshake, configuration, streams, health,
-// relaunch, shutdown. It attaches usable connections to the DriverClient of the plugin's name. Made by
+// relaunch, shutdown. It attaches usable connections to the DriverClient or DeviceClient of the plugin's name. Made by
 // PluginHost, one per file. The picture of the states is in plugin_host.h.
 //
 // Threads: lives on its own strand; the public members may be called from any thread.
@@ -18,6 +18,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "agent/host/backoff.h"
+#include "agent/host/device_client.h"
 #include "agent/host/discover.h"
 #include "agent/host/driver_client.h"
 #include "agent/host/plugin_host.h"
@@ -39,8 +40,12 @@ class SupervisorHost {
     virtual Result<std::shared_ptr<DriverClient>> claim_driver(PluginSupervisor& claimant,
                                                                const std::string& name,
                                                                const std::string& version) = 0;
-    // The supervisor serves no driver any more: what it claimed is free for another plugin.
-    virtual void release_drivers(PluginSupervisor& owner, const std::string& reason) = 0;
+    // The same for a device plugin.
+    virtual Result<std::shared_ptr<DeviceClient>> claim_devices(PluginSupervisor& claimant,
+                                                                const std::string& name,
+                                                                const std::string& version) = 0;
+    // The supervisor serves nothing any more: what it claimed is free for another plugin.
+    virtual void release(PluginSupervisor& owner, const std::string& reason) = 0;
     virtual void task_event(const sdk::TaskEvent& event) = 0;
     // It has had its first fingerprint, or its first failure.
     virtual void settled(PluginSupervisor& supervisor) = 0;
@@ -107,6 +112,13 @@ class PluginSupervisor : public std::enable_shared_from_this<PluginSupervisor> {
     void configured();
     void driver_ready(ConfigSchema schema, sdk::Capabilities capabilities);
 
+    // --- supervisor_device.cpp: a device plugin's streams
+    void devices_ready();
+    void open_device_fingerprint();
+    void take_devices(std::vector<sdk::DeviceGroup> groups);
+    void open_device_stats();
+    void no_devices(const std::string& why);
+
     // --- plugin_supervisor.cpp: from a configured plugin to its end
     void healthy();
     void open_fingerprint();
@@ -116,7 +128,9 @@ class PluginSupervisor : public std::enable_shared_from_this<PluginSupervisor> {
     void lost(std::string reason, Retry retry = Retry::Yes);
     void replace_now(Spec spec, Done<void> done);
     void answer_replacement(Status status);
+    void set_unhealthy(const std::string& description);
     void unhealthy_later();
+    void disown();
     Instance compare(const Spec& spec) const;
     void let_go_of_connection();
     void forget_process();
@@ -164,8 +178,9 @@ class PluginSupervisor : public std::enable_shared_from_this<PluginSupervisor> {
     PluginRecord record_;  // of process_
     std::shared_ptr<PluginProcess> process_;
     std::shared_ptr<PluginRpc> rpc_;
-    std::shared_ptr<DriverClient> client_;
-    std::unique_ptr<OpenCall> stdio_, fingerprint_, task_events_;
+    std::shared_ptr<DriverClient> client_;   // of a driver
+    std::shared_ptr<DeviceClient> devices_;  // of a device plugin
+    std::unique_ptr<OpenCall> stdio_, fingerprint_, task_events_, device_stats_;
     std::function<void()> stop_done_;
     Done<void> replaced_;           // whoever asked for the replacement under way
     int64_t healthy_since_ns_ = 0;  // mono; 0: not healthy

@@ -254,11 +254,12 @@ Status PluginSupervisor::accept_info(const sdk::PluginInfo& info) {
     record_.type = driver ? "driver" : "device";
     record_.api_version = *version;
     if (!driver) {
-        host_.release_drivers(*this, "its plugin is a device plugin now");
+        DROVER_TRY(devices_, host_.claim_devices(*this, info.name, info.version));
         client_.reset();
         return {};
     }
     DROVER_TRY(client_, host_.claim_driver(*this, info.name, info.version));
+    devices_.reset();
     return {};
 }
 
@@ -297,7 +298,7 @@ void PluginSupervisor::configured() {
             });
         },
         [](Status) {});  // a plugin need not have it
-    if (record_.type != "driver") return healthy();
+    if (record_.type != "driver") return devices_ready();
     rpc_->driver_init(bound([this](Status initialised) {
         if (!initialised) return lost(fmt::format("init of plugin: {}", initialised.error().message()));
         rpc_->task_config_schema(bound([this](Result<ConfigSchema> schema) {

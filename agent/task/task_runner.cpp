@@ -169,6 +169,7 @@ TaskContext TaskRunner::make_context(sdk::Capabilities capabilities) const {
                        .fifo_dir = fmt::format("{}/{}", context_.fifo_root, alloc_->id()),
                        .client_options = &context_.client_options,
                        .logd = context_.logd,
+                       .reserve = context_.reserve,
                        .env = {},
                        .config = {}};
 }
