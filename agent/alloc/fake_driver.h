@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "agent/host/driver.h"
+#include "drover/device.h"
 
 namespace drover::agent {
 
@@ -104,6 +105,9 @@ class FakeDriver : public Driver {
     uint64_t generation = 1;
     std::string build = "b1";            // of its executable
     std::optional<Error> recover_error;  // what every RecoverTask answers
+    sdk::Capabilities abilities;
+    // What the node's device plugins answer; null: it has none.
+    std::function<Result<sdk::DeviceReservation>(const model::AllocatedDeviceResource&)> reserve;
 
     // ---- Driver
     const std::string& name() const override { return name_; }
@@ -124,7 +128,8 @@ class FakeDriver : public Driver {
         return open([this, serial] { connected_.erase(serial); });
     }
     void capabilities(Done<sdk::Capabilities> done) override {
-        later([done] { done(sdk::Capabilities{}); });
+        std::lock_guard lock(mutex);
+        later([done, abilities = abilities] { done(abilities); });
     }
     void decode_config(std::shared_ptr<const model::MapValue>, std::map<std::string, std::string>,
                        Done<std::string> done) override {

@@ -105,6 +105,7 @@ class Driver {
                            Done<void> done) = 0;
     enum class Destroy : bool { IfExited = false, Force = true };
     virtual void destroy_task(const std::string& task_id, Destroy how, Done<void> done) = 0;
+    // Unimplemented when the driver's capabilities say that it has no signals.
     virtual void signal_task(const std::string& task_id, const std::string& signal, Done<void> done) = 0;
     virtual void inspect_task(const std::string& task_id, Done<sdk::TaskStatus> done) = 0;
     // `sample` for each sample until `done` tells why the stream ended.

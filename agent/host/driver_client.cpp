@@ -314,6 +314,8 @@ void DriverClient::destroy_task(const std::string& task_id, Destroy how, Done<vo
 void DriverClient::signal_task(const std::string& task_id, const std::string& signal, Done<void> done) {
     auto instance = holding(task_id);
     if (!instance) return fail(done, std::move(instance).error());
+    if (!(*instance)->capabilities.send_signals)
+        return fail(done, make_error(Code::Unimplemented, "driver \"{}\" does not support signals", name_));
     (*instance)->rpc->signal_task(task_id, signal, std::move(done));
 }
 
