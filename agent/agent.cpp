@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "agent/alloc/alloc_registry.h"
+#include "agent/devices/device_manager.h"
 #include "agent/host/plugin_host.h"
 #include "agent/identity.h"
 #include "agent/link/remote_cluster.h"
@@ -59,7 +60,8 @@ class ClientAgent::Impl {
 
     Status start();
     void stop(StopKind kind);
-    void reload(std::shared_ptr<const model::Node> node);
+    void reload(std::shared_ptr<const model::Node> node, std::string plugin_dir,
+                std::vector<PluginBlock> plugins);
 
     ports::NodePort& port() { return *service_; }
     const std::string& node_id() const { return identity_.node_id; }
@@ -73,6 +75,7 @@ class ClientAgent::Impl {
     void make_link();
     void make_service();
     void driver_changed(const DriverStatus& status);
+    void devices_changed();
     void log_event(const LogEvent& event);
     void collect_later();
     std::shared_ptr<const model::Node> node() const {
@@ -80,6 +83,9 @@ class ClientAgent::Impl {
         return node_;
     }
     std::string client_dir() const { return options_.data_dir + "/client"; }
+    std::string plugin_dir_or_default(const std::string& configured) const {
+        return configured.empty() ? options_.data_dir + "/plugins" : configured;
+    }
     std::map<std::string, std::map<std::string, std::string>> stats() const;
 
     ClientOptions options_;
@@ -101,7 +107,9 @@ class ClientAgent::Impl {
     boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
     std::vector<std::thread> threads_;
     std::unique_ptr<PluginHost> host_;
+    std::unique_ptr<DeviceManager> devices_;
     std::unique_ptr<OpenCall> driver_changes_;
+    std::unique_ptr<OpenCall> device_changes_;
     std::unique_ptr<OpenCall> task_events_;
     std::unique_ptr<RunnerContext> context_;
     std::unique_ptr<AllocRegistry> registry_;
@@ -142,6 +150,7 @@ Status ClientAgent::Impl::start() {
                       .logd = logd_.get(),
                       .driver = [this](const std::string& name) { return host_->driver(name); },
                       .node = [this] { return this->node(); },
+                      .reserve = [this](const auto& given) { return devices_->reserve(given); },
                       .alloc_root = options_.alloc_dir,
                       .fifo_root = client_dir() + "/fifos",
                       .task_root = client_dir() + "/tasks",
@@ -212,7 +221,7 @@ Status ClientAgent::Impl::start_host() {
     PluginHostOptions host;
     host.data_dir = options_.data_dir;
     host.bundled_plugin_dir = options_.bundled_plugin_dir;
-    host.plugin_dir = options_.plugin_dir.empty() ? options_.data_dir + "/plugins" : options_.plugin_dir;
+    host.plugin_dir = plugin_dir_or_default(options_.plugin_dir);
     host.blocks = options_.plugins;
     host.driver_allowlist = list_option(options_.options, "driver.allowlist");
     host.driver_denylist = list_option(options_.options, "driver.denylist");
@@ -220,6 +229,7 @@ Status ClientAgent::Impl::start_host() {
     host.topology = std::shared_ptr<const model::NodeTopology>(
         options_.node, &options_.node->node_resources().processors().topology());
     DROVER_TRY(host_, PluginHost::start(std::move(host), io_));
+    devices_ = std::make_unique<DeviceManager>([this] { return host_->devices(); });
     return {};
 }
 
@@ -246,6 +256,7 @@ void ClientAgent::Impl::make_link() {
     }
     link_ = std::make_unique<ServerLink>(io_, cluster_, std::move(callbacks), ServerLink::Timing{});
     driver_changes_ = host_->on_driver_change([this](const DriverStatus& status) { driver_changed(status); });
+    device_changes_ = host_->on_device_change([this] { devices_changed(); });
 }
 
 void ClientAgent::Impl::make_service() {
@@ -256,7 +267,11 @@ void ClientAgent::Impl::make_service() {
     sources.disable_remote_exec = options_.disable_remote_exec;
     sources.core_mhz = core_mhz(*options_.node);
     sources.stats = [this] { return stats(); };
+    sources.devices = devices_.get();
     sources.plugin_status_json = [this] { return host_->plugin_status_json(); };
+    sources.restart_plugin = [this](const std::string& name, std::function<void(Status)> done) {
+        host_->restart(name, std::move(done));
+    };
     service_ = std::make_unique<NodeService>(std::move(sources));
 }
 
@@ -270,13 +285,26 @@ void ClientAgent::Impl::driver_changed(const DriverStatus& status) {
     link_->node_changed();
 }
 
-void ClientAgent::Impl::reload(std::shared_ptr<const model::Node> fresh) {
+void ClientAgent::Impl::devices_changed() {
+    {
+        std::lock_guard lock(node_mutex_);
+        auto changed = std::make_shared<model::Node>(*node_);
+        devices_->apply(*changed);
+        node_ = std::move(changed);
+    }
+    link_->node_changed();
+}
+
+void ClientAgent::Impl::reload(std::shared_ptr<const model::Node> fresh, std::string plugin_dir,
+                               std::vector<PluginBlock> plugins) {
+    host_->reload(plugin_dir_or_default(plugin_dir), std::move(plugins));
     {
         std::lock_guard lock(node_mutex_);
         auto changed = std::make_shared<model::Node>(*fresh);
         changed->set_id(identity_.node_id);
         changed->set_secret_id(identity_.secret_id);
         for (const auto& status : host_->drivers()) PluginHost::apply(status, *changed);
+        devices_->apply(*changed);
         node_ = std::move(changed);
     }
     link_->node_changed();
@@ -331,6 +359,7 @@ void ClientAgent::Impl::stop(StopKind kind) {
     if (link_) link_->stop();
     if (registry_) registry_->detach_all();
     driver_changes_.reset();
+    device_changes_.reset();
     task_events_.reset();
     if (host_) host_->stop(kind);
     boost::asio::post(io_, [this] { gc_timer_.cancel(); });
@@ -378,8 +407,9 @@ std::string ClientAgent::node_id() const {
 bool ClientAgent::registered() const {
     return impl_->registered();
 }
-void ClientAgent::reload(std::shared_ptr<const model::Node> node) {
-    impl_->reload(std::move(node));
+void ClientAgent::reload(std::shared_ptr<const model::Node> node, std::string plugin_dir,
+                         std::vector<PluginBlock> plugins) {
+    impl_->reload(std::move(node), std::move(plugin_dir), std::move(plugins));
 }
 
 }  // namespace drover::agent

@@ -87,9 +87,10 @@ class ClientAgent {
     // True after the first registration was acknowledged by a server. For banners and tests.
     bool registered() const;
 
-    // SIGHUP: the parts that may change while running (log level of new plugins, meta and attributes of the
-    // node).
-    void reload(std::shared_ptr<const model::Node> node);
+    // SIGHUP: the parts that may change while running: meta and attributes of the node; plugins, of which
+    // those are put in place anew whose executable or block has changed (their tasks go on).
+    void reload(std::shared_ptr<const model::Node> node, std::string plugin_dir,
+                std::vector<PluginBlock> plugins);
 
  private:
     class Impl;

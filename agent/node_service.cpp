@@ -3,6 +3,7 @@
 
 #include <future>
 
+#include "agent/devices/device_manager.h"
 #include "agent/logs/follow.h"
 #include "base/clock.h"
 
@@ -10,6 +11,8 @@ namespace drover::agent {
 namespace {
 
 constexpr auto kAnswer = std::chrono::seconds(10);
+constexpr auto kPluginRestart =
+    std::chrono::seconds(75);  // its shutdown, its launch at the longest, its config
 
 // Runs `ask` on the runner's strand, where it calls its argument with the answer, now or later.
 template <class T>
@@ -103,20 +106,38 @@ Result<model::AllocResourceUsage> NodeService::alloc_stats(const std::string& al
     DROVER_TRY(const auto samples,
                ask_runner<AllocRunner::Samples>(
                    found, [task](AllocRunner& alloc, auto answer) { alloc.stats(task, std::move(answer)); }));
+    using Alloc = std::shared_ptr<const model::Allocation>;
+    DROVER_TRY(const Alloc given, ask_runner<Alloc>(found, [](AllocRunner& alloc, auto answer) {
+                   answer(alloc.shared_alloc());
+               }));
     model::AllocResourceUsage usage;
     usage.set_timestamp(unix_now());
     usage.mutable_resource_usage()->mutable_cpu_stats();
     usage.mutable_resource_usage()->mutable_memory_stats();
     for (const auto& [name, sample] : samples) {
         auto one = to_model(sample, sources_.core_mhz);
+        add_device_stats(*given, name, *one.mutable_resource_usage());
         add_usage(*usage.mutable_resource_usage(), one.resource_usage());
         (*usage.mutable_tasks())[name] = std::move(one);
     }
     return usage;
 }
 
+// Of the devices that the task was given.
+void NodeService::add_device_stats(const model::Allocation& alloc, const std::string& task,
+                                   model::ResourceUsage& usage) const {
+    const auto& tasks = alloc.allocated_resources().tasks();
+    const auto resources = tasks.find(task);
+    if (resources == tasks.end()) return;
+    std::vector<const model::AllocatedDeviceResource*> given;
+    for (const auto& device : resources->second.devices()) given.push_back(&device);
+    for (auto& group : sources_.devices->stats(given)) *usage.add_device_stats() = std::move(group);
+}
+
 Result<model::HostStats> NodeService::host_stats() {
-    return probe_.read();
+    DROVER_TRY(auto stats, probe_.read());
+    for (auto& group : sources_.devices->stats()) *stats.add_device_stats() = std::move(group);
+    return stats;
 }
 
 std::map<std::string, std::map<std::string, std::string>> NodeService::stats() const {
@@ -125,6 +146,15 @@ std::map<std::string, std::map<std::string, std::string>> NodeService::stats() c
 
 std::string NodeService::plugin_status_json() const {
     return sources_.plugin_status_json();
+}
+
+Status NodeService::restart_plugin(const std::string& name) {
+    auto promise = std::make_shared<std::promise<Status>>();
+    auto future = promise->get_future();
+    sources_.restart_plugin(name, [promise](Status status) { promise->set_value(std::move(status)); });
+    if (future.wait_for(kPluginRestart) != std::future_status::ready)
+        return make_error(Code::DeadlineExceeded, "plugin {:?} is still starting", name);
+    return future.get();
 }
 
 // ---- requests

@@ -13,6 +13,8 @@
 
 namespace drover::agent {
 
+class DeviceManager;
+
 class NodeService : public ports::NodePort {
  public:
     struct Sources {
@@ -22,7 +24,9 @@ class NodeService : public ports::NodePort {
         bool disable_remote_exec = false;
         double core_mhz = 0;
         std::function<std::map<std::string, std::map<std::string, std::string>>()> stats;
+        const DeviceManager* devices = nullptr;
         std::function<std::string()> plugin_status_json;
+        std::function<void(const std::string& name, std::function<void(Status)> done)> restart_plugin;
     };
     explicit NodeService(Sources sources);
     ~NodeService() override;
@@ -49,9 +53,12 @@ class NodeService : public ports::NodePort {
     Status collect_all() override;
     std::map<std::string, std::map<std::string, std::string>> stats() const override;
     std::string plugin_status_json() const override;
+    Status restart_plugin(const std::string& name) override;
 
  private:
     Result<std::shared_ptr<AllocRunner>> runner(const std::string& alloc_id) const;
+    void add_device_stats(const model::Allocation& alloc, const std::string& task,
+                          model::ResourceUsage& usage) const;
 
     Sources sources_;
     HostStatsProbe probe_;

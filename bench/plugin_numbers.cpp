@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// One driver plugin by itself: time to the handshake, idle memory and threads, StartTask's round trip. Run by hand:
+// One driver plugin: under the agent's plugin host the time from its launch to healthy; by itself the time to the
+// handshake, idle memory and threads, StartTask's round trip. Run by hand:
 //   plugin_numbers build/release/lib/drover/plugins/drover-driver-raw_exec
 // A figure, not a test. Needs root.
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <thread>
 
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+
+#include "agent/host/plugin_host.h"
 #include "base/clock.h"
 #include "base/files.h"
 #include "base/strings.h"
@@ -19,6 +26,7 @@ namespace drover {
 namespace {
 
 constexpr int kTasks = 50;
+constexpr int kLaunches = 20;
 
 std::string field(pid_t pid, std::string_view name) {
     auto text = read_file(fmt::format("/proc/{}/smaps_rollup", pid));
@@ -26,6 +34,47 @@ std::string field(pid_t pid, std::string_view name) {
     for (const std::string& line : split(*text, '\n'))
         if (starts_with(line, name)) return std::string(trim(line.substr(name.size())));
     return "?";
+}
+
+// The host as the agent has it, with a directory of this one plugin, several times over.
+Status measure_host(const std::string& binary) {
+    char name[] = "/tmp/drover-numbers-XXXXXX";
+    if (!::mkdtemp(name)) return Error::from_errno("mkdtemp");
+    const std::string dir = name, file = binary.substr(binary.rfind('/') + 1);
+    DROVER_CHECK(make_dirs(dir + "/plugins", 0700));
+    if (::symlink(std::filesystem::absolute(binary).c_str(), (dir + "/plugins/" + file).c_str()) != 0)
+        return Error::from_errno("symlink");
+    boost::asio::io_context io;
+    auto work = boost::asio::make_work_guard(io);
+    std::thread thread([&] { io.run(); });
+    std::vector<int64_t> times;
+    std::string trouble;
+    for (int i = 0; i < kLaunches && trouble.empty(); ++i) {
+        agent::PluginHostOptions options;
+        options.data_dir = dir;
+        options.bundled_plugin_dir = dir + "/plugins";
+        options.cgroup_parent = "drover-numbers-" + short_id(new_uuid());
+        const int64_t begin = mono_now();
+        auto host = agent::PluginHost::start(std::move(options), io);
+        if (!host) {
+            trouble = host.error().message();
+            break;
+        }
+        while ((*host)->plugins().at(0).state != agent::PluginState::Healthy && trouble.empty()) {
+            std::this_thread::sleep_for(std::chrono::microseconds(200));
+            if (mono_now() - begin > 10 * kSecond) trouble = (*host)->plugin_status_json();
+        }
+        times.push_back(mono_now() - begin);
+        (*host)->stop(agent::StopKind::Dev);
+    }
+    work.reset();
+    thread.join();
+    if (!trouble.empty()) return make_error(Code::Internal, "not healthy: {}", trouble);
+    std::sort(times.begin(), times.end());
+    fmt::print("host launch to healthy: median {:.1f} ms, worst of {} {:.1f} ms\n",
+               static_cast<double>(times[times.size() / 2]) / 1e6, times.size(),
+               static_cast<double>(times.back()) / 1e6);
+    return remove_tree(dir);
 }
 
 Status measure(const std::string& binary) {
@@ -91,7 +140,8 @@ int main(int argc, char** argv) {
         fmt::print(stderr, "usage: {} PLUGIN\n", argv[0]);
         return 1;
     }
-    drover::Status done = drover::measure(argv[1]);
+    drover::Status done = drover::measure_host(argv[1]);
+    if (done) done = drover::measure(argv[1]);
     if (!done) fmt::print(stderr, "{}\n", done.error().message());
     return done ? 0 : 1;
 }

@@ -95,6 +95,17 @@ std::vector<std::string> http_addresses(const agentconfig::AgentConfig& c) {
     return addresses;
 }
 
+std::vector<agent::PluginBlock> plugin_blocks(const agentconfig::AgentConfig& config) {
+    std::vector<agent::PluginBlock> blocks;
+    for (const auto& block : config.plugin()) {
+        auto& plugin = blocks.emplace_back();
+        plugin.label = block.name();
+        plugin.args.assign(block.args().begin(), block.args().end());
+        if (block.has_config()) plugin.config = std::make_shared<const model::MapValue>(block.config());
+    }
+    return blocks;
+}
+
 }  // namespace
 
 AgentProcess::AgentProcess() = default;
@@ -144,13 +155,7 @@ Status AgentProcess::start_client() {
     o.plugin_dir = c.plugin_dir();
     o.bundled_plugin_dir = join_path(prefix, "lib/drover/plugins");
     o.libexec_dir = join_path(prefix, "libexec/drover");
-    for (const auto& block : c.plugin()) {
-        agent::PluginBlock plugin;
-        plugin.label = block.name();
-        plugin.args.assign(block.args().begin(), block.args().end());
-        if (block.has_config()) plugin.config = std::make_shared<const model::MapValue>(block.config());
-        o.plugins.push_back(std::move(plugin));
-    }
+    o.plugins = plugin_blocks(c);
     o.options.insert(c.client().options().begin(), c.client().options().end());
     o.log_level = c.log_level();
     o.disable_remote_exec = c.client().disable_remote_exec();
@@ -169,7 +174,10 @@ void AgentProcess::serve_http() {
     o.node = client_ ? &client_->node_port() : nullptr;
     o.response_headers.insert(c.http_api_response_headers().begin(), c.http_api_response_headers().end());
     o.limits.connections_per_client_max = static_cast<int>(c.limits().http_max_conns_per_client());
-    o.agent.config_json = [this] { return self_config_json(settings_); };
+    o.agent.config_json = [this] {
+        std::lock_guard lock(settings_mutex_);
+        return self_config_json(settings_);
+    };
     o.agent.members = [this](model::ServerMembers& members) { fill_members(settings_, "", members); };
     o.agent.health = [this](model::AgentHealthResponse& health) {
         if (server_) {
@@ -206,11 +214,15 @@ void AgentProcess::stop() {
 }
 
 Status AgentProcess::reload(const agentconfig::AgentConfig& config) {
-    *settings_.config.mutable_client()->mutable_meta() = config.client().meta();
-    if (client_) {
-        DROVER_TRY(auto node, make_node());
-        client_->reload(std::move(node));
+    {
+        std::lock_guard lock(settings_mutex_);
+        *settings_.config.mutable_client()->mutable_meta() = config.client().meta();
+        *settings_.config.mutable_plugin() = config.plugin();
+        settings_.config.set_plugin_dir(config.plugin_dir());
     }
+    if (!client_) return {};
+    DROVER_TRY(auto node, make_node());
+    client_->reload(std::move(node), config.plugin_dir(), plugin_blocks(config));
     return {};
 }
 

@@ -4,6 +4,7 @@
 // nothing of flags, files, signals or the banner.
 #pragma once
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -47,7 +48,7 @@ class AgentProcess {
     // dev: tasks and plugins are ended too, and the data directory is removed.
     void stop();
 
-    // SIGHUP with a configuration read again: log level, and the node's metadata.
+    // SIGHUP with a configuration read again: the node's metadata, plugin_dir and plugin blocks.
     Status reload(const agentconfig::AgentConfig& config);
 
     std::string node_id() const;  // empty without a client
@@ -59,6 +60,7 @@ class AgentProcess {
     void serve_http();
     Result<std::shared_ptr<const model::Node>> make_node() const;
 
+    mutable std::mutex settings_mutex_;  // of what reload() changes and the API shows
     AgentSettings settings_;
     std::unique_ptr<server::Server> server_;
     std::unique_ptr<agent::RemoteCluster> remote_;

@@ -81,8 +81,12 @@ class World {
         node.log_pieces = {"hello on 31627\n", "line 2\n", "line 3\n"};
         node.sections = {{"client", {{"node_id", node.id}, {"num_allocations", "2"}}}};
         node.plugins =
-            R"({"Drivers":{},"Plugins":[{"Name":"exec","Type":"driver","Version":"0.1.0","State":"healthy","PID":4711,)"
-            R"("Launches":2,"Reason":""}]})";
+            R"({"Drivers":{},"Plugins":[{"Name":"exec","Type":"driver","Version":"0.1.0","APIVersion":"v0.1.0",)"
+            R"("State":"healthy","Since":"2026-11-21T08:05:00Z","PID":4711,"Launches":2,"Reattached":false,)"
+            R"("Bundled":true,"File":"/usr/lib/drover/plugins/drover-driver-exec","Reason":""},)"
+            R"({"Name":"gpu","Type":"device","Version":"0.2.0","APIVersion":"v0.1.0","State":"backing off",)"
+            R"("Since":"2026-11-21T08:14:58Z","PID":0,"Launches":7,"Reattached":false,"Bundled":false,)"
+            R"("File":"/opt/plugins/gpu","Reason":"exited with code 3"}]})";
         api::HttpOptions options;
         options.bind = {"127.0.0.1:0"};
         options.cluster = &cluster;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// version, status, agent-info, server members, plugin status, monitor, system, namespace list, operator.
+// version, status, agent-info, server members, monitor, system, namespace list, operator.
 #include "base/clock.h"
 #include "base/strings.h"
 #include "base/version.h"
@@ -10,21 +10,6 @@
 
 namespace drover::cli {
 namespace {
-
-// A field of a free-form object; a null value when absent.
-const model::Value& field(const model::Value& object, std::string_view name) {
-    static const model::Value none;
-    const auto& fields = object.map_value().fields();
-    auto it = fields.find(std::string(name));
-    return it == fields.end() ? none : it->second;
-}
-
-std::string text_of(const model::Value& value) {
-    if (value.kind_case() == model::Value::kStringValue) return value.string_value();
-    if (value.kind_case() == model::Value::KIND_NOT_SET || value.kind_case() == model::Value::kNullValue)
-        return "";
-    return model::json::encode_value(value);
-}
 
 std::map<std::string, const model::Value*> sorted_fields(const model::Value& object) {
     std::map<std::string, const model::Value*> sorted;
@@ -146,40 +131,6 @@ int server_members(Invocation& in) {
     in.io.line(table(rows));
     if (!leader) return fail(in, "\nError determining leaders: {}", leader.error().message());
     ui_hint(in, *client, "View and manage Nomad servers", "/ui/servers");
-    return kExitOk;
-}
-
-// drover's own: the driver and device plugins of the agent that is asked.
-int plugin_status(Invocation& in) {
-    auto client = make_client(in);
-    if (!client) return kExitError;
-    auto type = in.text("type");
-    api::QueryParams query;
-    if (!type.empty()) query.emplace_back("type", type);
-    auto reply = client->get("/v1/plugins", query);
-    auto value = reply ? model::json::parse_value(reply->body) : Result<model::Value>(reply.error());
-    if (!value) return fail(in, "Error querying plugins: {}", value.error().message());
-    const auto& wanted = in.args.empty() ? std::string() : in.args[0];
-    model::Value chosen;
-    chosen.mutable_list_value();
-    for (const auto& item : field(*value, "Plugins").list_value().values())
-        if (wanted.empty() || starts_with(text_of(field(item, "Name")), wanted))
-            *chosen.mutable_list_value()->add_values() = item;
-    if (!wanted.empty() && chosen.list_value().values().empty())
-        return fail(in, "No plugin(s) with prefix or ID {} found", quoted(wanted));
-    if (wants_data(in)) return print_data(in, model::json::encode_value(chosen));
-    if (chosen.list_value().values().empty()) {
-        in.io.line("No plugins");
-        return kExitOk;
-    }
-    std::vector<Row> rows = {{"Name", "Type", "Version", "State", "PID", "Launches", "Reason"}};
-    for (const auto& item : chosen.list_value().values()) {
-        Row row;
-        for (const char* name : {"Name", "Type", "Version", "State", "PID", "Launches", "Reason"})
-            row.push_back(text_of(field(item, name)));
-        rows.push_back(std::move(row));
-    }
-    in.io.line(table(rows));
     return kExitOk;
 }
 

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/strings.h"
 #include "cli/node_self.h"
+#include "cli/plugin_verbs.h"
 #include "cli/show.h"
 #include "cli/verbs.h"
 #include "model/resources.h"
@@ -31,6 +32,7 @@ class NodeView {
     void title(std::string_view text) { in_.io.line("\n" + in_.io.bold(text)); }
     void show_basics();
     void show_drivers();
+    void show_plugins();
     void show_events();
     void show_resources();
     void show_host();
@@ -137,6 +139,18 @@ void NodeView::show_drivers() {
                         format_time(info.update_time())});
     title("Drivers");
     in_.io.line(table(rows));
+}
+
+// Of a node whose agent cannot be asked there is nothing to say.
+void NodeView::show_plugins() {
+    if (!verbose_) return;
+    auto reply = client_.get("/v1/plugins", {{"node_id", node_.id()}});
+    auto value = reply ? model::json::parse_value(reply->body) : Result<model::Value>(reply.error());
+    if (!value) return;
+    const auto& list = field(*value, "Plugins").list_value().values();
+    if (list.empty()) return;
+    title("Plugins");
+    in_.io.line(plugins_table({list.begin(), list.end()}, true, in_.io.clock()));
 }
 
 void NodeView::show_events() {
@@ -275,6 +289,7 @@ int NodeView::show(const std::string& id) {
     have_host_ = client_.get_message("/v1/client/stats", host_, {{"node_id", id}}).has_value();
     show_basics();
     show_drivers();
+    show_plugins();
     show_events();
     show_resources();
     show_host();

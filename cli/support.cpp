@@ -236,4 +236,18 @@ std::string jobs_table(const std::vector<model::JobListStub>& jobs, bool with_na
     return table(rows);
 }
 
+const model::Value& field(const model::Value& object, std::string_view name) {
+    static const model::Value none;
+    const auto& fields = object.map_value().fields();
+    auto it = fields.find(std::string(name));
+    return it == fields.end() ? none : it->second;
+}
+
+std::string text_of(const model::Value& value) {
+    if (value.kind_case() == model::Value::kStringValue) return value.string_value();
+    if (value.kind_case() == model::Value::KIND_NOT_SET || value.kind_case() == model::Value::kNullValue)
+        return "";
+    return model::json::encode_value(value);
+}
+
 }  // namespace drover::cli

@@ -18,6 +18,7 @@ namespace drover::model {
 class AllocationListStub;
 class Job;
 class JobListStub;
+class Value;
 }  // namespace drover::model
 
 namespace drover::cli {
@@ -37,6 +38,10 @@ int usage_error(Invocation& in, std::string_view text);
 // True when -json or -t was given. print_data() prints the JSON text as they say and returns the exit code.
 bool wants_data(Invocation& in);
 int print_data(Invocation& in, std::string_view json);
+
+// A field of a free-form object; a null value when absent. A value as text; nothing for null.
+const model::Value& field(const model::Value& object, std::string_view name);
+std::string text_of(const model::Value& value);
 
 // "View ... in the Web UI" on stderr, when the agent's configuration says so (ui.show_cli_hints) and
 // NOMAD_CLI_SHOW_HINTS does not forbid it. `before`: two blank lines lead instead of trail.

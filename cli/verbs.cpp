@@ -243,17 +243,29 @@ void add_cluster_verbs(std::vector<Command>& all) {
         {.name = "plugin status",
          .synopsis = "Display the driver and device plugins of an agent",
          .usage = "[options] <name>",
-         .description = "Shows each plugin process of the agent that is asked: its state, its process id, "
-                        "how often it was "
-                        "started, and what is wrong with it.",
+         .description =
+             "Shows the plugins of the agent that is asked: their state since when, how often each was "
+             "started, and what is wrong with it. With a name all about that one.",
          .flags = {{"type", kText, "driver or device; csi for Container Storage Interface plugins."},
-                   {"short", kBool, "Accepted for compatibility."},
+                   {"short", kBool, "The table, also for one plugin."},
                    kVerbose,
                    kJson,
                    kTemplate},
          .args_max = 1,
          .args_error = "This command takes either no arguments or one: <name>",
          .run = plugin_status});
+    all.push_back(
+        {.name = "plugin restart",
+         .synopsis = "Replace a plugin's process by a new one",
+         .usage = "[options] <name>",
+         .description =
+             "Shuts the plugin down and launches its file as it is now: after an upgrade, or when it had "
+             "failed. Its tasks go on and are taken over by the new process. When that one does not come "
+             "up, the reason is shown and the tasks are left as they are.",
+         .args_min = 1,
+         .args_max = 1,
+         .args_error = "This command takes one argument: <name>",
+         .run = plugin_restart});
     all.push_back(
         {.name = "system gc", .synopsis = "Run the system garbage collection process", .run = system_gc});
     all.push_back({.name = "system reconcile summaries",

@@ -40,6 +40,7 @@ int operator_metrics(Invocation& in);
 int operator_scheduler_get(Invocation& in);
 int operator_scheduler_set(Invocation& in);
 int plugin_status(Invocation& in);
+int plugin_restart(Invocation& in);
 int server_members(Invocation& in);
 int status(Invocation& in);
 int system_gc(Invocation& in);

@@ -55,6 +55,7 @@ class AllocRunner : public std::enable_shared_from_this<AllocRunner> {
     void log_disk_full(const std::string& task, const std::string& message);
 
     const model::Allocation& alloc() const { return *alloc_; }
+    std::shared_ptr<const model::Allocation> shared_alloc() const { return alloc_; }
     bool terminal() const { return record_.terminal_at_ns() != 0; }
     int64_t terminal_at_ns() const { return record_.terminal_at_ns(); }
     bool destroying() const { return destroying_; }

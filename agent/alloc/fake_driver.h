@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "agent/host/driver.h"
+#include "drover/device.h"
 
 namespace drover::agent {
 
@@ -94,7 +95,7 @@ class FakeDriver : public Driver {
         return ids;
     }
 
-    std::mutex mutex;
+    mutable std::mutex mutex;
     std::condition_variable changed;
     std::map<std::string, Task> tasks;
     std::vector<std::string> started, recovered, stopped, destroyed, signals;
@@ -102,10 +103,22 @@ class FakeDriver : public Driver {
     bool up = true;
     bool stop_ends = true;
     uint64_t generation = 1;
+    std::string build = "b1";            // of its executable
+    std::optional<Error> recover_error;  // what every RecoverTask answers
+    sdk::Capabilities abilities;
+    // What the node's device plugins answer; null: it has none.
+    std::function<Result<sdk::DeviceReservation>(const model::AllocatedDeviceResource&)> reserve;
 
     // ---- Driver
     const std::string& name() const override { return name_; }
-    DriverStatus status() const override { return {}; }
+    DriverStatus status() const override {
+        std::lock_guard lock(mutex);
+        DriverStatus out;
+        out.name = name_;
+        out.generation = up ? generation : 0;
+        out.build = build;
+        return out;
+    }
 
     std::unique_ptr<OpenCall> on_connected(std::function<void(uint64_t)> callback) override {
         std::lock_guard lock(mutex);
@@ -115,7 +128,8 @@ class FakeDriver : public Driver {
         return open([this, serial] { connected_.erase(serial); });
     }
     void capabilities(Done<sdk::Capabilities> done) override {
-        later([done] { done(sdk::Capabilities{}); });
+        std::lock_guard lock(mutex);
+        later([done, abilities = abilities] { done(abilities); });
     }
     void decode_config(std::shared_ptr<const model::MapValue>, std::map<std::string, std::string>,
                        Done<std::string> done) override {
@@ -149,6 +163,7 @@ class FakeDriver : public Driver {
     void recover_task(sdk::TaskHandle handle, Done<void> done) override {
         std::lock_guard lock(mutex);
         if (!up) return later([done] { done(make_error(Code::Unavailable, "plugin is not running")); });
+        if (recover_error) return later([done, error = *recover_error] { done(error); });
         const auto found = tasks.find(handle.config.id);
         if (found == tasks.end()) return later([done] { done(make_error(Code::NotFound, "no such task")); });
         recovered.push_back(handle.config.id);

@@ -33,6 +33,7 @@ class TestAgent {
                               return std::shared_ptr<Driver>(driver);
                           },
                           .node = [node] { return node; },
+                          .reserve = driver->reserve,
                           .alloc_root = dir + "/alloc",
                           .fifo_root = dir + "/fifos",
                           .task_root = dir + "/tasks",

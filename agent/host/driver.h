@@ -51,6 +51,7 @@ struct DriverStatus {
     std::map<std::string, std::string> attributes;  // formatted as node attributes: "driver.exec" = "true"
     int64_t updated_at = 0;                         // unix ns
     uint64_t generation = 0;  // 0: not connected now; otherwise counts the plugin's instances
+    std::string build;        // which executable the newest instance runs; changes with every upgrade
 
     friend bool operator==(const DriverStatus&, const DriverStatus&) = default;
 };
@@ -104,6 +105,7 @@ class Driver {
                            Done<void> done) = 0;
     enum class Destroy : bool { IfExited = false, Force = true };
     virtual void destroy_task(const std::string& task_id, Destroy how, Done<void> done) = 0;
+    // Unimplemented when the driver's capabilities say that it has no signals.
     virtual void signal_task(const std::string& task_id, const std::string& signal, Done<void> done) = 0;
     virtual void inspect_task(const std::string& task_id, Done<sdk::TaskStatus> done) = 0;
     // `sample` for each sample until `done` tells why the stream ended.

@@ -61,8 +61,8 @@ DriverClient::~DriverClient() = default;
 
 // ---- for the supervisor ----
 
-void DriverClient::attach(std::shared_ptr<PluginRpc> rpc, ConfigSchema schema,
-                          sdk::Capabilities capabilities) {
+void DriverClient::attach(std::shared_ptr<PluginRpc> rpc, ConfigSchema schema, sdk::Capabilities capabilities,
+                          std::string build) {
     std::vector<std::shared_ptr<Waiter>> waiters;
     std::vector<std::shared_ptr<Subscriber>> subscribers;
     InstancePtr instance;
@@ -74,6 +74,7 @@ void DriverClient::attach(std::shared_ptr<PluginRpc> rpc, ConfigSchema schema,
         live_ = last_ = instance;
         tasks_.clear();
         status_.generation = instance->generation;
+        status_.build = std::move(build);
         waiters.swap(waiters_);
         for (auto& waiter : waiters) waiter->timer.cancel();
         subscribers = subscribers_;
@@ -84,8 +85,9 @@ void DriverClient::attach(std::shared_ptr<PluginRpc> rpc, ConfigSchema schema,
     }
 }
 
-void DriverClient::detach() {
+void DriverClient::detach(const PluginRpc& rpc) {
     std::lock_guard lock(mutex_);
+    if (!live_ || live_->rpc.get() != &rpc) return;
     live_ = nullptr;
     tasks_.clear();
     status_.generation = 0;
@@ -129,6 +131,14 @@ void DriverClient::set_unhealthy(const std::string& description) {
     update([&](DriverStatus& status) {
         status.healthy = false;
         status.description = description;
+    });
+}
+
+void DriverClient::set_undetected(const std::string& description) {
+    update([&](DriverStatus& status) {
+        status.detected = status.healthy = false;
+        status.description = description;
+        status.attributes.clear();
     });
 }
 
@@ -304,6 +314,8 @@ void DriverClient::destroy_task(const std::string& task_id, Destroy how, Done<vo
 void DriverClient::signal_task(const std::string& task_id, const std::string& signal, Done<void> done) {
     auto instance = holding(task_id);
     if (!instance) return fail(done, std::move(instance).error());
+    if (!(*instance)->capabilities.send_signals)
+        return fail(done, make_error(Code::Unimplemented, "driver \"{}\" does not support signals", name_));
     (*instance)->rpc->signal_task(task_id, signal, std::move(done));
 }
 

@@ -28,12 +28,16 @@ class DriverClient : public Driver, public std::enable_shared_from_this<DriverCl
 
     // --- for the supervisor
     // A usable instance: calls that waited are sent, on_connected subscribers are told.
-    void attach(std::shared_ptr<PluginRpc> rpc, ConfigSchema schema, sdk::Capabilities capabilities);
-    // The instance is gone. Status and schema stay as they are.
-    void detach();
+    void attach(std::shared_ptr<PluginRpc> rpc, ConfigSchema schema, sdk::Capabilities capabilities,
+                std::string build);
+    // The instance behind this connection is gone (another one may be attached already). Status and schema
+    // stay as they are.
+    void detach(const PluginRpc& rpc);
     void set_fingerprint(const sdk::Fingerprint& fingerprint);
     // Not usable for longer than a moment, or not at all.
     void set_unhealthy(const std::string& description);
+    // No plugin serves this name any more; one may again.
+    void set_undetected(const std::string& description);
     // No plugin will ever serve this name, or the host stops: calls fail at once with `error`.
     void give_up(Error error);
 

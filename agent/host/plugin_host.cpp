@@ -14,11 +14,13 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
-#include <nlohmann/json.hpp>
 
 #include "agent/host/discover.h"
+#include "agent/host/plugin_claims.h"
 #include "agent/host/plugin_setup.h"
+#include "agent/host/plugin_status.h"
 #include "agent/host/plugin_supervisor.h"
+#include "agent/host/subscribers.h"
 #include "base/clock.h"
 #include "base/files.h"
 #include "base/log.h"
@@ -31,63 +33,7 @@ namespace {
 
 constexpr std::string_view kLog = "client.driver_mgr";
 
-// Subscribers of one kind of news; callbacks are made on the notify strand only.
-template <class T>
-struct Subscribers : std::enable_shared_from_this<Subscribers<T>> {
-    struct Entry : OpenCall {
-        std::function<void(const T&)> callback;
-        std::atomic<bool> cancelled = false;
-        void cancel() override { cancelled = true; }
-    };
-    struct Handle : OpenCall {
-        explicit Handle(std::shared_ptr<Entry> e) : entry(std::move(e)) {}
-        ~Handle() override { Handle::cancel(); }
-        void cancel() override { entry->cancel(); }
-        std::shared_ptr<Entry> entry;
-    };
-
-    std::shared_ptr<Entry> add(std::function<void(const T&)> callback) {
-        auto entry = std::make_shared<Entry>();
-        entry->callback = std::move(callback);
-        std::lock_guard lock(mutex);
-        std::erase_if(entries, [](const auto& e) { return e->cancelled.load(); });
-        entries.push_back(entry);
-        return entry;
-    }
-    void tell(const T& news) {
-        std::vector<std::shared_ptr<Entry>> now;
-        {
-            std::lock_guard lock(mutex);
-            now = entries;
-        }
-        for (auto& entry : now) {
-            if (!entry->cancelled) entry->callback(news);
-        }
-    }
-
-    std::mutex mutex;
-    std::vector<std::shared_ptr<Entry>> entries;
-};
-
 }  // namespace
-
-std::string_view plugin_state_name(PluginState state) {
-    switch (state) {
-        case PluginState::Starting:
-            return "starting";
-        case PluginState::Reattaching:
-            return "reattaching";
-        case PluginState::Healthy:
-            return "healthy";
-        case PluginState::BackingOff:
-            return "backing off";
-        case PluginState::Failed:
-            return "failed";
-        case PluginState::Stopped:
-            return "stopped";
-    }
-    return "unknown";
-}
 
 std::string bundled_plugin_dir_of_this_binary() {
     char path[4096];
@@ -106,33 +52,16 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
         if (options_.bundled_plugin_dir.empty())
             options_.bundled_plugin_dir = bundled_plugin_dir_of_this_binary();
         DROVER_CHECK(make_dirs(plugins_dir(), 0700));
-        const auto found =
-            discover_plugins(options_.bundled_plugin_dir, options_.plugin_dir, options_.blocks);
-        for (const auto& warning : found.warnings) log::warn(kLog, warning);
-        const auto base_environment = scrubbed_environment(environ);
-        const auto agent = agent_config(options_);
         std::vector<std::shared_ptr<PluginSupervisor>> made;
         std::set<std::string> keys;
-        for (const auto& plugin : found.plugins) {
-            PluginSupervisor::Spec spec;
-            spec.file = plugin.file;
-            spec.key = plugin.key;
-            spec.bundled = plugin.bundled;
-            if (plugin.block) {
-                spec.args = plugin.block->args;
-                spec.config = plugin.block->config;
-            }
-            spec.agent = agent;
-            spec.env = plugin_environment(options_, base_environment, join_path(plugins_dir(), plugin.key));
-            DROVER_CHECK(add(std::move(spec), &made));
-            keys.insert(plugin.key);
+        for (auto& spec : wanted()) {
+            keys.insert(spec.key);
+            made.push_back(std::make_shared<PluginSupervisor>(std::move(spec), options_.limits, io_, *this));
         }
         DROVER_TRY(const auto left, list_dir(plugins_dir()));
         for (const auto& name : left) {  // of plugins that are no longer there: what still runs is ended
             if (keys.count(name) != 0) continue;
-            PluginSupervisor::Spec spec;
-            spec.key = name;
-            DROVER_CHECK(add(std::move(spec), &made));
+            made.push_back(std::make_shared<PluginSupervisor>(spec_of(name), options_.limits, io_, *this));
         }
         {
             std::lock_guard lock(mutex_);
@@ -146,17 +75,19 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
 
     void stop(StopKind kind) {
         std::vector<std::shared_ptr<DriverClient>> clients;
+        std::vector<std::shared_ptr<PluginSupervisor>> supervisors;
         {
             std::lock_guard lock(mutex_);
             if (std::exchange(stopped_, true)) return;
+            supervisors = supervisors_;
             for (auto& [name, client] : drivers_) clients.push_back(client);
         }
         for (auto& client : clients) client->give_up(Error(Code::Unavailable, "the agent is stopping"));
-        auto left = std::make_shared<std::atomic<size_t>>(supervisors_.size());
+        auto left = std::make_shared<std::atomic<size_t>>(supervisors.size());
         auto all_stopped = std::make_shared<std::promise<void>>();
         auto future = all_stopped->get_future();
-        if (supervisors_.empty()) all_stopped->set_value();
-        for (auto& supervisor : supervisors_) {
+        if (supervisors.empty()) all_stopped->set_value();
+        for (auto& supervisor : supervisors) {
             supervisor->stop(kind, [left, all_stopped] {
                 if (left->fetch_sub(1) == 1) all_stopped->set_value();
             });
@@ -169,23 +100,84 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
             log::error(kLog, "plugins did not stop in time");
             return;
         }
-        for (auto& supervisor : supervisors_) supervisor->wait_idle();
+        for (auto& supervisor : supervisors) supervisor->wait_idle();
         if (kind == StopKind::Dev) remove_leftovers();
     }
 
     Result<std::shared_ptr<Driver>> driver(const std::string& name) {
         std::lock_guard lock(mutex_);
         auto it = drivers_.find(name);
-        if (it != drivers_.end() && (owners_.count(name) != 0 || !settled_))
+        if (it != drivers_.end() && (driver_claims_.has(name) || !settled_))
             return std::shared_ptr<Driver>(it->second);
         if (settled_ && !expected(name)) return unknown_driver(name);
         return std::shared_ptr<Driver>(client(name));
     }
 
+    void reload(std::string plugin_dir, std::vector<PluginBlock> blocks) {
+        std::lock_guard reloading(reload_mutex_);
+        options_.plugin_dir = std::move(plugin_dir);
+        options_.blocks = std::move(blocks);
+        std::map<std::string, PluginSupervisor::Spec> specs;
+        for (auto& spec : wanted()) specs[spec.key] = std::move(spec);
+        std::vector<std::shared_ptr<PluginSupervisor>> added, kept;
+        {
+            std::lock_guard lock(mutex_);
+            if (stopped_) return;
+            kept = supervisors_;
+            std::set<std::string> known;
+            for (const auto& supervisor : kept) known.insert(supervisor->key());
+            for (auto& [key, spec] : specs) {
+                if (known.count(key) != 0) continue;
+                added.push_back(
+                    std::make_shared<PluginSupervisor>(std::move(spec), options_.limits, io_, *this));
+            }
+            supervisors_.insert(supervisors_.end(), added.begin(), added.end());
+        }
+        // What goes makes room first: of two that provide one driver the other one may have its turn now.
+        for (const auto& supervisor : kept) {
+            if (specs.count(supervisor->key()) == 0 && !supervisor->status().file.empty()) {
+                release(*supervisor, "its plugin is no longer installed or configured");
+                supervisor->replace(spec_of(supervisor->key()), nullptr);
+            }
+        }
+        for (const auto& supervisor : kept) {
+            const auto spec = specs.find(supervisor->key());
+            if (spec != specs.end()) supervisor->refresh(std::move(spec->second));
+        }
+        for (const auto& supervisor : added) supervisor->start();
+    }
+
+    void restart(const std::string& name, Done<void> done) {
+        std::vector<std::shared_ptr<PluginSupervisor>> meant;
+        std::vector<std::string> known;
+        {
+            std::lock_guard lock(mutex_);
+            for (const auto& supervisor : supervisors_) {
+                const auto status = supervisor->status();
+                if (status.file.empty()) continue;
+                known.push_back(status.name);
+                if (status.name == name || supervisor->key() == name || supervisor->log_name() == name)
+                    meant.push_back(supervisor);
+            }
+        }
+        // Several of one name: the one that is in use, else the first.
+        const auto used = std::find_if(meant.begin(), meant.end(), [](const auto& supervisor) {
+            return supervisor->status().state != PluginState::Failed;
+        });
+        if (meant.empty()) {
+            auto error = make_error(Code::NotFound, "unknown plugin \"{}\" (this node has: {})", name,
+                                    known.empty() ? "none" : join(known, ", "));
+            return boost::asio::post(io_, [done = std::move(done), error] { done(error); });
+        }
+        (used == meant.end() ? meant.front() : *used)->restart(std::move(done));
+    }
+
     std::vector<PluginStatus> plugins() const {
+        std::lock_guard lock(mutex_);
         std::vector<PluginStatus> out;
         for (const auto& supervisor : supervisors_) {
-            if (!supervisor->spec().file.empty()) out.push_back(supervisor->status());
+            auto status = supervisor->status();
+            if (!status.file.empty()) out.push_back(std::move(status));
         }
         return out;
     }
@@ -194,36 +186,12 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
         std::lock_guard lock(mutex_);
         std::vector<DriverStatus> out;
         for (const auto& [name, client] : drivers_) {
-            if (owners_.count(name) != 0) out.push_back(client->status());
+            if (driver_claims_.has(name)) out.push_back(client->status());
         }
         return out;
     }
 
-    std::string plugin_status_json() const {
-        nlohmann::json doc{{"Plugins", nlohmann::json::array()}, {"Drivers", nlohmann::json::object()}};
-        for (const auto& p : plugins()) {
-            doc["Plugins"].push_back({{"File", p.file},
-                                      {"Name", p.name},
-                                      {"Type", p.type},
-                                      {"Version", p.version},
-                                      {"APIVersion", p.api_version},
-                                      {"State", plugin_state_name(p.state)},
-                                      {"Reason", p.reason},
-                                      {"PID", p.pid},
-                                      {"Since", format_rfc3339(p.since)},
-                                      {"Launches", p.launches},
-                                      {"Bundled", p.bundled},
-                                      {"Reattached", p.reattached}});
-        }
-        for (const auto& d : drivers()) {
-            doc["Drivers"][d.name] = {{"Detected", d.detected},
-                                      {"Healthy", d.healthy},
-                                      {"HealthDescription", d.description},
-                                      {"Attributes", d.attributes},
-                                      {"UpdateTime", format_rfc3339(d.updated_at)}};
-        }
-        return doc.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-    }
+    std::string plugin_status_json() const { return to_json(plugins(), drivers()); }
 
     std::unique_ptr<OpenCall> on_driver_change(std::function<void(const DriverStatus&)> callback) {
         auto entry = driver_news_->add(std::move(callback));
@@ -233,6 +201,21 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
             }
         });
         return std::make_unique<Subscribers<DriverStatus>::Handle>(std::move(entry));
+    }
+
+    std::vector<std::shared_ptr<DeviceSource>> devices() const {
+        std::lock_guard lock(mutex_);
+        std::vector<std::shared_ptr<DeviceSource>> out;
+        for (const auto& [name, client] : devices_) out.push_back(client);
+        return out;
+    }
+
+    std::unique_ptr<OpenCall> on_device_change(std::function<void()> callback) {
+        auto entry = device_news_->add([callback = std::move(callback)](int) { callback(); });
+        boost::asio::post(notify_, [entry] {
+            if (!entry->cancelled) entry->callback(0);
+        });
+        return std::make_unique<Subscribers<int>::Handle>(std::move(entry));
     }
 
     std::unique_ptr<OpenCall> on_task_event(std::function<void(const sdk::TaskEvent&)> callback) {
@@ -269,23 +252,30 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
             return make_error(Code::FailedPrecondition, "driver \"{}\" is not in driver.allowlist", name);
         }
         std::lock_guard lock(mutex_);
-        auto& owner = owners_[name];
-        const auto other = owner.supervisor.lock();
-        if (other && other.get() != &claimant) {
-            // The higher version wins; at the same one an operator's own plugin replaces the bundled one.
-            const auto mine = version_numbers(version), theirs = version_numbers(owner.version);
-            const bool wins =
-                mine > theirs || (mine == theirs && other->spec().bundled && !claimant.spec().bundled);
-            if (!wins) {
-                return make_error(Code::FailedPrecondition,
-                                  "driver \"{}\" is already provided by {} ({}), this is {}", name,
-                                  other->spec().file, owner.version, version);
-            }
-            other->retire(
-                fmt::format("driver \"{}\" is provided by {} ({})", name, claimant.spec().file, version));
-        }
-        owner = {claimant.weak_from_this(), version};
+        DROVER_CHECK(driver_claims_.claim(claimant, name, version));
+        // An upgrade may have given it another name, or made a driver of a device plugin.
+        release_names(claimant, name, "", fmt::format("its plugin provides driver \"{}\" now", name));
         return client(name);
+    }
+
+    Result<std::shared_ptr<DeviceClient>> claim_devices(PluginSupervisor& claimant, const std::string& name,
+                                                        const std::string& version) override {
+        std::lock_guard lock(mutex_);
+        DROVER_CHECK(device_claims_.claim(claimant, name, version));
+        release_names(claimant, "", name, fmt::format("its plugin is device plugin \"{}\" now", name));
+        auto& slot = devices_[name];
+        if (!slot) {
+            slot = std::make_shared<DeviceClient>(name, io_, [weak = weak_from_this()] {
+                if (auto self = weak.lock())
+                    boost::asio::post(self->notify_, [news = self->device_news_] { news->tell(0); });
+            });
+        }
+        return slot;
+    }
+
+    void release(PluginSupervisor& owner, const std::string& reason) override {
+        std::lock_guard lock(mutex_);
+        release_names(owner, "", "", reason);
     }
 
     void task_event(const sdk::TaskEvent& event) override {
@@ -299,20 +289,50 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
     }
 
  private:
-    struct Owner {
-        std::weak_ptr<PluginSupervisor> supervisor;
-        std::string version;
-    };
-
     std::string plugins_dir() const { return options_.data_dir + "/client/plugins"; }
 
-    Status add(PluginSupervisor::Spec spec, std::vector<std::shared_ptr<PluginSupervisor>>* made) {
-        spec.dir = join_path(plugins_dir(), spec.key);
+    // The spec of nothing: what runs under this key is to end.
+    PluginSupervisor::Spec spec_of(const std::string& key) const {
+        PluginSupervisor::Spec spec;
+        spec.key = key;
+        spec.dir = join_path(plugins_dir(), key);
         if (!options_.cgroup_parent.empty())
-            spec.cgroup = join_path(options_.cgroup_parent, "plugins/" + spec.key);
-        DROVER_CHECK(make_dirs(spec.dir, 0700));
-        made->push_back(std::make_shared<PluginSupervisor>(std::move(spec), options_.limits, io_, *this));
-        return {};
+            spec.cgroup = join_path(options_.cgroup_parent, "plugins/" + key);
+        return spec;
+    }
+
+    // What is to run by the directories and the configuration as they are now.
+    std::vector<PluginSupervisor::Spec> wanted() const {
+        const auto found =
+            discover_plugins(options_.bundled_plugin_dir, options_.plugin_dir, options_.blocks);
+        for (const auto& warning : found.warnings) log::warn(kLog, warning);
+        const auto base_environment = scrubbed_environment(environ);
+        const auto agent = agent_config(options_);
+        std::vector<PluginSupervisor::Spec> specs;
+        for (const auto& plugin : found.plugins) {
+            auto spec = spec_of(plugin.key);
+            spec.file = plugin.file;
+            spec.bundled = plugin.bundled;
+            if (plugin.block) {
+                spec.args = plugin.block->args;
+                spec.config = plugin.block->config;
+            }
+            spec.agent = agent;
+            spec.env = plugin_environment(options_, base_environment, spec.dir);
+            specs.push_back(std::move(spec));
+        }
+        return specs;
+    }
+
+    // Under mutex_: what `owner` provided, but for these names, has no plugin any more.
+    void release_names(const PluginSupervisor& owner, const std::string& kept_driver,
+                       const std::string& kept_devices, const std::string& reason) {
+        driver_claims_.release(owner, kept_driver, [&](const std::string& name) {
+            if (const auto it = drivers_.find(name); it != drivers_.end()) it->second->set_undetected(reason);
+        });
+        device_claims_.release(owner, kept_devices, [&](const std::string& name) {
+            if (const auto it = devices_.find(name); it != devices_.end()) it->second->set_groups({});
+        });
     }
 
     // Under mutex_: the driver's client, made when missing.
@@ -334,17 +354,18 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
     bool expected(const std::string& name) const {
         return std::any_of(supervisors_.begin(), supervisors_.end(), [&](const auto& s) {
             const auto status = s->status();
-            return status.state != PluginState::Failed && (s->log_name() == name || status.name == name);
+            return status.state != PluginState::Failed && status.state != PluginState::Stopped &&
+                   status.type != "device" &&
+                   (s->log_name() == name || status.name == name);
         });
     }
 
     Error unknown_driver(const std::string& name) const {
-        std::vector<std::string> names;
-        for (const auto& [known, owner] : owners_) names.push_back(known);
+        const auto names = driver_claims_.names();
         std::string why;
         for (const auto& supervisor : supervisors_) {
             const auto status = supervisor->status();
-            if (supervisor->log_name() == name || status.name == name)
+            if (!status.file.empty() && (supervisor->log_name() == name || status.name == name))
                 why = fmt::format("; {}: {}", status.file, status.reason);
         }
         return make_error(Code::NotFound, "unknown driver \"{}\" (this node has: {}){}", name,
@@ -357,7 +378,7 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
         for (auto& waiter : settle_waiters_) boost::asio::post(io_, std::move(waiter));
         settle_waiters_.clear();
         for (auto& [name, waiting] : drivers_) {
-            if (owners_.count(name) == 0 && !expected(name)) {
+            if (!driver_claims_.has(name) && !expected(name)) {
                 boost::asio::post(
                     io_, [waiting = waiting, error = unknown_driver(name)] { waiting->give_up(error); });
             }
@@ -376,14 +397,18 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
     Strand notify_;
     const std::shared_ptr<Subscribers<DriverStatus>> driver_news_ =
         std::make_shared<Subscribers<DriverStatus>>();
+    const std::shared_ptr<Subscribers<int>> device_news_ = std::make_shared<Subscribers<int>>();
     const std::shared_ptr<Subscribers<sdk::TaskEvent>> event_news_ =
         std::make_shared<Subscribers<sdk::TaskEvent>>();
-    std::vector<std::shared_ptr<PluginSupervisor>> supervisors_;  // as start() made it
+    std::mutex reload_mutex_;  // one reload() at a time
 
     // Asked from every thread; held for map operations only, never while a callback runs.
     mutable std::mutex mutex_;
+    std::vector<std::shared_ptr<PluginSupervisor>> supervisors_;  // one per key, for the host's whole life
     std::map<std::string, std::shared_ptr<DriverClient>> drivers_;
-    std::map<std::string, Owner> owners_;
+    std::map<std::string, std::shared_ptr<DeviceClient>> devices_;
+    PluginClaims driver_claims_{"driver"};
+    PluginClaims device_claims_{"device plugin"};
     std::set<PluginSupervisor*> unsettled_;
     bool settled_ = false;
     bool stopped_ = false;
@@ -417,8 +442,20 @@ std::vector<DriverStatus> PluginHost::drivers() const {
 std::string PluginHost::plugin_status_json() const {
     return impl_->plugin_status_json();
 }
+void PluginHost::reload(std::string plugin_dir, std::vector<PluginBlock> blocks) {
+    impl_->reload(std::move(plugin_dir), std::move(blocks));
+}
+void PluginHost::restart(const std::string& name, Done<void> done) {
+    impl_->restart(name, std::move(done));
+}
 std::unique_ptr<OpenCall> PluginHost::on_driver_change(std::function<void(const DriverStatus&)> callback) {
     return impl_->on_driver_change(std::move(callback));
+}
+std::vector<std::shared_ptr<DeviceSource>> PluginHost::devices() const {
+    return impl_->devices();
+}
+std::unique_ptr<OpenCall> PluginHost::on_device_change(std::function<void()> callback) {
+    return impl_->on_device_change(std::move(callback));
 }
 std::unique_ptr<OpenCall> PluginHost::on_task_event(std::function<void(const sdk::TaskEvent&)> callback) {
     return impl_->on_task_event(std::move(callback));

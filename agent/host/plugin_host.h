@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// PluginHost: finds plugins, launches or reattaches to them, supervises them, and hands out Drivers. One per
+// PluginHost: finds plugins, launches or reattaches to them, supervises them, and hands out Drivers and DeviceSources.
+// One per
 // client agent, made by agent.cpp. A plugin that fails never stops the agent: its reason is kept and shown.
 //
 // Threads: everything inside runs on strands of the io_context given, which must be running; public members
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "agent/agent.h"
+#include "agent/host/device.h"
 #include "agent/host/driver.h"
 #include "agent/host/limits.h"
 #include "base/result.h"
@@ -51,7 +53,8 @@ std::string bundled_plugin_dir_of_this_binary();
 //            launched          SetConfig done
 //  Starting ----------------> Starting ---------> Healthy --(exits, hangs)--> BackingOff --(delay)-->
 //  Starting Reattaching --(the recorded process is ours and answers)--> Healthy;  --(anything off)-->
-//  Starting Failed: refused by the host (no common version, bad config, blocked by a denylist); not retried.
+//  Failed: refused by the host (no common version, bad config, blocked by a denylist); tried again only when
+//  an operator asks (restart, reload). Any state --(restart, reload of another file or block)--> Starting.
 enum class PluginState { Starting, Reattaching, Healthy, BackingOff, Failed, Stopped };
 std::string_view plugin_state_name(
     PluginState state);  // "starting", "reattaching", "healthy", "backing off", "failed", "stopped"
@@ -92,6 +95,16 @@ class PluginHost {
     // host is destroyed.
     Result<std::shared_ptr<Driver>> driver(const std::string& name);
 
+    // The directories are read again, and the configuration's blocks replaced. What is new is launched; what
+    // has changed (executable, block) is shut down and launched anew, its tasks go on and are recovered; what
+    // is gone is shut down; what had failed is tried again; the rest is left alone. Returns when that has
+    // begun.
+    void reload(std::string plugin_dir, std::vector<PluginBlock> blocks);
+    // Shuts the plugin of this name (its own, its file's, or that without drover-driver-) down and launches
+    // the file as it is now. `done`: when it is up, or with the reason of the first failure (NotFound: no
+    // such plugin). Its tasks go on either way.
+    void restart(const std::string& name, Done<void> done);
+
     std::vector<PluginStatus> plugins() const;
     std::vector<DriverStatus> drivers() const;
     // The same for /v1/plugins: {"Plugins": [...], "Drivers": {...}}.
@@ -100,6 +113,10 @@ class PluginHost {
     // Called with the new status whenever a driver's fingerprint or health changes, on a thread of the
     // io_context. Before any, for each driver that is known. One subscriber after another, in order.
     std::unique_ptr<OpenCall> on_driver_change(std::function<void(const DriverStatus&)> callback);
+    // The device plugins that have been up once, in the order of their names.
+    std::vector<std::shared_ptr<DeviceSource>> devices() const;
+    // Called when groups() of any of them has changed, on a thread of the io_context; and once at the beginning.
+    std::unique_ptr<OpenCall> on_device_change(std::function<void()> callback);
     // Driver events of tasks ("Driver" task events): routed by alloc_id and task_name.
     std::unique_ptr<OpenCall> on_task_event(std::function<void(const sdk::TaskEvent&)> callback);
 

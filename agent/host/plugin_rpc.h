@@ -21,6 +21,7 @@
 #include "agent/host/handshake.h"
 #include "agent/host/limits.h"
 #include "base/result.h"
+#include "drover/device.h"
 #include "drover/types.h"
 
 namespace boost::asio {
@@ -77,6 +78,14 @@ class PluginRpc {
     // Open until the program ends, the session is destroyed, or the connection is.
     Result<std::unique_ptr<ports::ExecSession>> exec_streaming(const std::string& task_id,
                                                                const sdk::ExecRequest& request);
+
+    // --- device plugins
+    std::unique_ptr<OpenCall> device_fingerprint(std::function<void(std::vector<sdk::DeviceGroup>)> message,
+                                                 Done<void> ended);
+    void device_reserve(const std::vector<std::string>& ids, Done<sdk::DeviceReservation> done);
+    std::unique_ptr<OpenCall> device_stats(int64_t interval_ns,
+                                           std::function<void(std::vector<sdk::DeviceGroupStats>)> message,
+                                           Done<void> ended);
 
     struct Impl;
 

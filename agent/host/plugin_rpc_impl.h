@@ -10,8 +10,9 @@
 #include <boost/asio/post.hpp>
 
 #include "agent/host/plugin_rpc.h"
-#include "plugin-sdk/wire/driver_wire.h"
+#include "plugin-sdk/wire/device_wire.h"
 #include "proto/plugin/base.grpc.pb.h"
+#include "proto/plugin/device.grpc.pb.h"
 #include "proto/plugin/driver.grpc.pb.h"
 #include "proto/plugin/goplugin.grpc.pb.h"
 
@@ -43,6 +44,7 @@ struct PluginRpc::Impl : std::enable_shared_from_this<PluginRpc::Impl> {
          boost::asio::io_context& io)
         : base(basepb::BasePlugin::NewStub(channel)),
           driver(driverpb::Driver::NewStub(channel)),
+          device(wire::devicepb::DevicePlugin::NewStub(channel)),
           controller(plugin::GRPCController::NewStub(channel)),
           stdio(plugin::GRPCStdio::NewStub(channel)),
           peer_pid(peer),
@@ -191,6 +193,7 @@ struct PluginRpc::Impl : std::enable_shared_from_this<PluginRpc::Impl> {
 
     std::unique_ptr<basepb::BasePlugin::Stub> base;
     std::unique_ptr<driverpb::Driver::Stub> driver;
+    std::unique_ptr<wire::devicepb::DevicePlugin::Stub> device;
     std::unique_ptr<plugin::GRPCController::Stub> controller;
     std::unique_ptr<plugin::GRPCStdio::Stub> stdio;
     const pid_t peer_pid;

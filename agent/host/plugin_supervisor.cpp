@@ -22,7 +22,8 @@ constexpr std::string_view kLog = "client.driver_mgr";
 
 PluginSupervisor::PluginSupervisor(Spec spec, const HostLimits& limits, boost::asio::io_context& io,
                                    SupervisorHost& host)
-    : spec_(std::move(spec)),
+    : key_(spec.key),
+      spec_(std::move(spec)),
       limits_(limits),
       io_(io),
       host_(host),
@@ -54,9 +55,9 @@ PluginStatus PluginSupervisor::status() const {
 
 std::string PluginSupervisor::log_name() const {
     for (std::string_view prefix : {"drover-driver-", "drover-device-"}) {
-        if (starts_with(spec_.key, prefix)) return spec_.key.substr(prefix.size());
+        if (starts_with(key_, prefix)) return key_.substr(prefix.size());
     }
-    return spec_.key;
+    return key_;
 }
 
 void PluginSupervisor::set_state(PluginState state, std::string reason) {
@@ -92,9 +93,9 @@ void PluginSupervisor::healthy() {
     healthy_since_ns_ = mono_now();
     unhealthy_timer_.cancel();
     set_state(PluginState::Healthy, "");
-    log::info(kLog, "plugin is up", {{"plugin", spec_.key}, {"pid", record_.pid}});
+    log::info(kLog, "plugin is up", {{"plugin", key_}, {"pid", record_.pid}});
     schedule_health_check();
-    if (!client_ && !std::exchange(settled_, true)) host_.settled(*this);
+    answer_replacement({});
 }
 
 void PluginSupervisor::open_fingerprint() {
@@ -153,8 +154,10 @@ void PluginSupervisor::let_go_of_connection() {
     fingerprint_.reset();
     task_events_.reset();
     stdio_.reset();
-    if (client_) client_->detach();
+    device_stats_.reset();
     if (!rpc_) return;
+    if (client_) client_->detach(*rpc_);
+    if (devices_) devices_->detach(*rpc_);
     rpc_->close();
     std::lock_guard lock(status_mutex_);
     std::erase_if(closed_, [](const auto& rpc) { return rpc->idle(); });
@@ -190,23 +193,106 @@ void PluginSupervisor::lost(std::string reason, Retry retry) {
     const bool final = retry == Retry::No || spec_.file.empty();
     log::write(was_healthy ? log::Level::Error : log::Level::Warn, kLog,
                final ? "plugin failed" : "plugin is down, it will be restarted",
-               {{"plugin", spec_.key}, {"reason", reason}});
-    if (client_) {
-        const std::string shown = fmt::format("plugin {}", reason);
-        if (final)
-            client_->set_unhealthy(shown);
-        else if (was_healthy) {
-            // Not tied to this attempt: it runs until healthy() stops it.
-            unhealthy_timer_.expires_after(std::chrono::nanoseconds(limits_.unhealthy_after_ns));
-            unhealthy_timer_.async_wait(
-                [self = shared_from_this(), shown](const boost::system::error_code& cancelled) {
-                    if (!cancelled && !self->stopping_ && self->client_) self->client_->set_unhealthy(shown);
-                });
-        }
-    }
+               {{"plugin", key_}, {"reason", reason}});
+    if (final)
+        set_unhealthy(fmt::format("plugin {}", reason));
+    else if (was_healthy)
+        unhealthy_later();
+    Status failed = make_error(Code::FailedPrecondition, "{}", reason);
     set_state(final ? PluginState::Failed : PluginState::BackingOff, std::move(reason));
     if (!std::exchange(settled_, true)) host_.settled(*this);
+    answer_replacement(std::move(failed));
     if (!final) after(attempt_timer_, backoff_.next(static_cast<uint32_t>(random_())), [this] { begin(); });
+}
+
+// Not tied to an attempt: it runs until healthy() stops it. What is shown is the reason of that moment.
+void PluginSupervisor::unhealthy_later() {
+    unhealthy_timer_.expires_after(std::chrono::nanoseconds(limits_.unhealthy_after_ns));
+    unhealthy_timer_.async_wait([self = shared_from_this()](const boost::system::error_code& cancelled) {
+        if (!cancelled && !self->stopping_)
+            self->set_unhealthy(fmt::format("plugin {}", self->status().reason));
+    });
+}
+
+void PluginSupervisor::set_unhealthy(const std::string& description) {
+    if (client_) client_->set_unhealthy(description);
+    if (devices_) devices_->set_unhealthy(description);
+}
+
+// What it provided is another plugin's now, or nobody's.
+void PluginSupervisor::disown() {
+    client_.reset();
+    devices_.reset();
+}
+
+// ---- another one in its place ----
+
+void PluginSupervisor::replace(Spec spec, Done<void> done) {
+    boost::asio::post(strand_,
+                      [self = shared_from_this(), spec = std::move(spec), done = std::move(done)]() mutable {
+                          self->replace_now(std::move(spec), std::move(done));
+                      });
+}
+
+void PluginSupervisor::restart(Done<void> done) {
+    boost::asio::post(strand_, [self = shared_from_this(), done = std::move(done)]() mutable {
+        self->replace_now(self->spec_, std::move(done));
+    });
+}
+
+void PluginSupervisor::refresh(Spec spec) {
+    boost::asio::post(strand_, [self = shared_from_this(), spec = std::move(spec)]() mutable {
+        if (self->compare(spec) == Instance::Stale) self->replace_now(std::move(spec), nullptr);
+    });
+}
+
+// Whether what runs, or is on its way, is what `spec` asks for. What has failed is tried again: the reason
+// may have gone.
+PluginSupervisor::Instance PluginSupervisor::compare(const Spec& spec) const {
+    const auto state = status().state;
+    if (state == PluginState::Failed || state == PluginState::BackingOff) return Instance::Stale;
+    const bool same = spec.file == record_.file && config_hash(spec) == record_.config_hash &&
+                      identify_file(spec.file).value_or("") == record_.file_id;
+    return same ? Instance::Current : Instance::Stale;
+}
+
+void PluginSupervisor::replace_now(Spec spec, Done<void> done) {
+    if (stopping_) {
+        if (done) done(make_error(Code::Unavailable, "the agent is stopping"));
+        return;
+    }
+    answer_replacement(make_error(Code::Aborted, "replaced again meanwhile"));
+    spec_ = std::move(spec);
+    replaced_ = std::move(done);
+    backoff_.reset();
+    attempt_timer_.cancel();
+    fingerprint_timer_.cancel();
+    events_timer_.cancel();
+    const bool ends = spec_.file.empty();
+    if (std::exchange(healthy_since_ns_, 0) != 0) {
+        log::info(kLog, ends ? "ending plugin" : "replacing plugin",
+                  {{"plugin", key_}, {"pid", record_.pid}, {"file", ends ? record_.file : spec_.file}});
+        if (!ends) unhealthy_later();
+    }
+    if (client_ && rpc_) client_->detach(*rpc_);  // calls from now on wait for the new one
+    {
+        std::lock_guard lock(status_mutex_);
+        status_.file = spec_.file;
+        status_.bundled = spec_.bundled;
+        status_.reattached = false;
+    }
+    set_state(PluginState::Starting, ends ? "is being ended" : "is being replaced");
+    shut_down([this, ends] {
+        if (ends) {
+            host_.release(*this, "its plugin is no longer installed or configured");
+            disown();
+        }
+        launch();
+    });
+}
+
+void PluginSupervisor::answer_replacement(Status status) {
+    if (auto done = std::exchange(replaced_, nullptr)) done(std::move(status));
 }
 
 // Shutdown, patience, SIGKILL. `done` on the strand, when the process is gone (or the kernel does not let it
@@ -256,8 +342,12 @@ void PluginSupervisor::wait_idle() {
 void PluginSupervisor::retire(std::string reason) {
     boost::asio::post(strand_, [self = shared_from_this(), reason = std::move(reason)] {
         if (self->stopping_) return;
-        self->client_.reset();  // it belongs to another plugin now
-        self->shut_down([self, reason] { self->lost(reason, Retry::No); });
+        self->attempt_timer_.cancel();
+        self->unhealthy_timer_.cancel();
+        self->shut_down([self, reason] {
+            self->disown();
+            self->lost(reason, Retry::No);
+        });
     });
 }
 
@@ -266,6 +356,7 @@ void PluginSupervisor::stop(StopKind kind, std::function<void()> done) {
         if (self->stopping_) return done();
         self->stopping_ = true;
         self->stop_done_ = std::move(done);
+        self->answer_replacement(make_error(Code::Unavailable, "the agent is stopping"));
         self->attempt_timer_.cancel();
         // A process that is still being launched is of no use to the next agent.
         const bool usable = self->healthy_since_ns_ != 0 || self->status().reattached;
@@ -284,22 +375,23 @@ void PluginSupervisor::finish_stop(StopKind kind) {
     fingerprint_timer_.cancel();
     events_timer_.cancel();
     process_.reset();
-    if (kind == StopKind::Dev) {
-        if (auto removed = remove_tree(spec_.dir); !removed) {
-            log::warn(kLog, "a plugin's directory stays", {{"error", removed.error().message()}});
-        }
-        if (!spec_.cgroup.empty()) {
-            auto group = cgroup::Cgroup::open(spec_.cgroup);
-            if (group && group->exists()) {
-                if (auto removed = group->remove(kSecond); !removed) {
-                    log::warn(kLog, "a plugin's cgroup stays",
-                              {{"cgroup", spec_.cgroup}, {"error", removed.error().message()}});
-                }
-            }
-        }
-    }
+    if (kind == StopKind::Dev) remove_traces();
     set_state(PluginState::Stopped, "");
     if (auto done = std::exchange(stop_done_, nullptr)) done();
+}
+
+// Of a plugin that is not to come back: its directory and its cgroup.
+void PluginSupervisor::remove_traces() {
+    if (auto removed = remove_tree(spec_.dir); !removed) {
+        log::warn(kLog, "a plugin's directory stays", {{"error", removed.error().message()}});
+    }
+    if (spec_.cgroup.empty()) return;
+    auto group = cgroup::Cgroup::open(spec_.cgroup);
+    if (!group || !group->exists()) return;
+    if (auto removed = group->remove(kSecond); !removed) {
+        log::warn(kLog, "a plugin's cgroup stays",
+                  {{"cgroup", spec_.cgroup}, {"error", removed.error().message()}});
+    }
 }
 
 }  // namespace drover::agent

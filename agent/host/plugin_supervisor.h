@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // PluginSupervisor: the life of one plugin: reattach or launch, handshake, configuration, streams, health,
-// relaunch, shutdown. It attaches usable connections to the DriverClient of the plugin's name. Made by
+// relaunch, shutdown. It attaches usable connections to the DriverClient or DeviceClient of the plugin's name. Made by
 // PluginHost, one per file. The picture of the states is in plugin_host.h.
 //
-// Threads: lives on its own strand; start(), stop(), retire() and status() may be called from any thread.
+// Threads: lives on its own strand; the public members may be called from any thread.
 // Crash: the record is durable before the process can do anything (spawn.h), and is removed only when the
 // process is known to be gone, so the next agent finds it whatever happens in between.
 #pragma once
@@ -18,6 +18,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "agent/host/backoff.h"
+#include "agent/host/device_client.h"
 #include "agent/host/discover.h"
 #include "agent/host/driver_client.h"
 #include "agent/host/plugin_host.h"
@@ -39,6 +40,12 @@ class SupervisorHost {
     virtual Result<std::shared_ptr<DriverClient>> claim_driver(PluginSupervisor& claimant,
                                                                const std::string& name,
                                                                const std::string& version) = 0;
+    // The same for a device plugin.
+    virtual Result<std::shared_ptr<DeviceClient>> claim_devices(PluginSupervisor& claimant,
+                                                                const std::string& name,
+                                                                const std::string& version) = 0;
+    // The supervisor serves nothing any more: what it claimed is free for another plugin.
+    virtual void release(PluginSupervisor& owner, const std::string& reason) = 0;
     virtual void task_event(const sdk::TaskEvent& event) = 0;
     // It has had its first fingerprint, or its first failure.
     virtual void settled(PluginSupervisor& supervisor) = 0;
@@ -60,6 +67,15 @@ class PluginSupervisor : public std::enable_shared_from_this<PluginSupervisor> {
     PluginSupervisor(Spec spec, const HostLimits& limits, boost::asio::io_context& io, SupervisorHost& host);
 
     void start();
+    // Puts `spec` (of the same key) in place: what runs is shut down first, its tasks go on, then the new one
+    // is launched and takes them over. An empty file only ends what runs. Also the way out of Failed. `done`
+    // (may be null) once: when the new one is up, or with the reason of its first failure, which leaves the
+    // tasks as they are.
+    void replace(Spec spec, Done<void> done);
+    // The same with the spec it has: an operator's restart.
+    void restart(Done<void> done);
+    // replace(), unless a process of exactly this executable and configuration is up or on its way.
+    void refresh(Spec spec);
     // Orderly: lets go of the process. Dev: ends it and removes what it left. `done` once, on the strand.
     void stop(StopKind kind, std::function<void()> done);
     // Shuts the plugin down for good; the reason is shown.
@@ -69,12 +85,13 @@ class PluginSupervisor : public std::enable_shared_from_this<PluginSupervisor> {
     void wait_idle();
 
     PluginStatus status() const;
+    const std::string& key() const { return key_; }
     // The plugin's name as far as it can be told before it runs: "exec" for drover-driver-exec.
     std::string log_name() const;
-    const Spec& spec() const { return spec_; }
 
  private:
     enum class Retry { Yes, No };
+    enum class Instance { Current, Stale };
     struct Survivor {
         UniqueFd pidfd;
         std::shared_ptr<PluginRpc> rpc;  // null: its launch was never finished
@@ -95,6 +112,13 @@ class PluginSupervisor : public std::enable_shared_from_this<PluginSupervisor> {
     void configured();
     void driver_ready(ConfigSchema schema, sdk::Capabilities capabilities);
 
+    // --- supervisor_device.cpp: a device plugin's streams
+    void devices_ready();
+    void open_device_fingerprint();
+    void take_devices(std::vector<sdk::DeviceGroup> groups);
+    void open_device_stats();
+    void no_devices(const std::string& why);
+
     // --- plugin_supervisor.cpp: from a configured plugin to its end
     void healthy();
     void open_fingerprint();
@@ -102,10 +126,18 @@ class PluginSupervisor : public std::enable_shared_from_this<PluginSupervisor> {
     void schedule_health_check();
     void check_health();
     void lost(std::string reason, Retry retry = Retry::Yes);
+    void replace_now(Spec spec, Done<void> done);
+    void answer_replacement(Status status);
+    void set_unhealthy(const std::string& description);
+    void unhealthy_later();
+    void disown();
+    Instance compare(const Spec& spec) const;
     void let_go_of_connection();
     void forget_process();
     void shut_down(std::function<void()> done);
     void finish_stop(StopKind kind);
+    void remove_traces();
+    void ended();
     void set_state(PluginState state, std::string reason);
     void watch_process(pid_t pid, UniqueFd pidfd, PluginProcess::Streams streams, bool expect_handshake);
 
@@ -126,7 +158,8 @@ class PluginSupervisor : public std::enable_shared_from_this<PluginSupervisor> {
     std::string record_path() const { return spec_.dir + "/record.json"; }
     static std::string config_hash(const Spec& spec);
 
-    const Spec spec_;
+    const std::string key_;
+    Spec spec_;
     const HostLimits limits_;
     boost::asio::io_context& io_;
     SupervisorHost& host_;
@@ -141,14 +174,15 @@ class PluginSupervisor : public std::enable_shared_from_this<PluginSupervisor> {
     uint64_t attempt_ = 0;  // counts everything that makes what was under way void
     bool stopping_ = false;
     bool settled_ = false;
-    std::optional<std::string> retired_;
     std::string boot_id_;
     PluginRecord record_;  // of process_
     std::shared_ptr<PluginProcess> process_;
     std::shared_ptr<PluginRpc> rpc_;
-    std::shared_ptr<DriverClient> client_;
-    std::unique_ptr<OpenCall> stdio_, fingerprint_, task_events_;
+    std::shared_ptr<DriverClient> client_;   // of a driver
+    std::shared_ptr<DeviceClient> devices_;  // of a device plugin
+    std::unique_ptr<OpenCall> stdio_, fingerprint_, task_events_, device_stats_;
     std::function<void()> stop_done_;
+    Done<void> replaced_;           // whoever asked for the replacement under way
     int64_t healthy_since_ns_ = 0;  // mono; 0: not healthy
     Backoff backoff_, fingerprint_backoff_, events_backoff_;
     std::minstd_rand random_;

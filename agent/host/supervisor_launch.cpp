@@ -52,7 +52,7 @@ void PluginSupervisor::begin() {
     if (record) return reattach(std::move(*record));
     if (record.error().code() != Code::NotFound) {
         log::warn(kLog, "the record of a plugin cannot be read, launching a new one",
-                  {{"plugin", spec_.key}, {"error", record.error().message()}});
+                  {{"plugin", key_}, {"error", record.error().message()}});
     }
     launch();
 }
@@ -82,11 +82,16 @@ void PluginSupervisor::reattach(PluginRecord record) {
     auto survivor = find_survivor(record);
     if (!survivor) {
         log::info(kLog, "plugin is not there any more, launching a new one",
-                  {{"plugin", spec_.key}, {"pid", record.pid}, {"reason", survivor.error().message()}});
+                  {{"plugin", key_}, {"pid", record.pid}, {"reason", survivor.error().message()}});
         forget_process();
         return launch();
     }
     record_ = std::move(record);
+    if (!record_.name.empty()) {  // whatever becomes of it: what it was called tells whose tasks wait for it
+        std::lock_guard lock(status_mutex_);
+        status_.name = record_.name;
+        status_.type = record_.type;
+    }
     if (!survivor->rpc) {  // the agent died in the middle of its launch: nobody has used it
         ::syscall(SYS_pidfd_send_signal, survivor->pidfd.get(), SIGKILL, nullptr, 0);
         forget_process();
@@ -111,7 +116,7 @@ void PluginSupervisor::reattach(PluginRecord record) {
         stale = "its configuration has changed";
     if (!stale.empty()) {
         log::info(kLog, "shutting down the running plugin",
-                  {{"plugin", spec_.key}, {"pid", record_.pid}, {"reason", stale}});
+                  {{"plugin", key_}, {"pid", record_.pid}, {"reason", stale}});
         return shut_down([this] { launch(); });
     }
     rpc_->plugin_info(
@@ -123,7 +128,7 @@ void PluginSupervisor::reattach(PluginRecord record) {
                 return lost(fmt::format("calls itself \"{}\" now, was \"{}\"", info->name, record_.name));
             if (auto accepted = accept_info(*info); !accepted)
                 return lost(accepted.error().message(), Retry::No);
-            log::info(kLog, "reattached to plugin", {{"plugin", spec_.key}, {"pid", record_.pid}});
+            log::info(kLog, "reattached to plugin", {{"plugin", key_}, {"pid", record_.pid}});
             configured();  // SetConfig is never repeated on a live plugin
         }));
 }
@@ -132,11 +137,9 @@ void PluginSupervisor::reattach(PluginRecord record) {
 
 void PluginSupervisor::launch() {
     if (stopping_) return;
-    if (spec_.file.empty()) {  // only here to end what an earlier agent left
-        (void)remove_tree(spec_.dir);
-        return lost("no longer installed or configured", Retry::No);
-    }
+    if (spec_.file.empty()) return ended();  // only here to end what ran
     ++attempt_;
+    if (auto made = make_dirs(spec_.dir, 0700); !made) return lost(made.error().message());
     set_state(PluginState::Starting, status().reason);
     {
         std::lock_guard lock(status_mutex_);
@@ -145,13 +148,21 @@ void PluginSupervisor::launch() {
     }
     auto spawned = spawn();
     if (!spawned) return lost(spawned.error().message());
-    for (const auto& warning : spawned->warnings) log::warn(kLog, warning, {{"plugin", spec_.key}});
+    for (const auto& warning : spawned->warnings) log::warn(kLog, warning, {{"plugin", key_}});
     watch_process(spawned->pid, std::move(spawned->pidfd),
                   {std::move(spawned->stdout_read), std::move(spawned->stderr_read)}, true);
     after(attempt_timer_, limits_.launch_ns, [this] {
         lost(fmt::format("timeout while waiting for plugin to start: no handshake in {}",
                          format_duration(limits_.launch_ns)));
     });
+}
+
+// What is no longer installed or configured, and does not run any more.
+void PluginSupervisor::ended() {
+    remove_traces();
+    set_state(PluginState::Stopped, "no longer installed or configured");
+    if (!std::exchange(settled_, true)) host_.settled(*this);
+    answer_replacement({});
 }
 
 // Sockets (and their directories) of instances that died before they could remove them.
@@ -180,7 +191,7 @@ Result<Spawned> PluginSupervisor::spawn() {
             spec.cgroup_files = group->join_files();
         else
             log::warn(kLog, "plugin stays in the agent's cgroup",
-                      {{"plugin", spec_.key}, {"error", group.error().message()}});
+                      {{"plugin", key_}, {"error", group.error().message()}});
     }
     record_ = PluginRecord();
     record_.boot_id = boot_id_;
@@ -242,8 +253,13 @@ Status PluginSupervisor::accept_info(const sdk::PluginInfo& info) {
     record_.name = info.name;
     record_.type = driver ? "driver" : "device";
     record_.api_version = *version;
-    if (!driver) return {};
+    if (!driver) {
+        DROVER_TRY(devices_, host_.claim_devices(*this, info.name, info.version));
+        client_.reset();
+        return {};
+    }
     DROVER_TRY(client_, host_.claim_driver(*this, info.name, info.version));
+    devices_.reset();
     return {};
 }
 
@@ -282,7 +298,7 @@ void PluginSupervisor::configured() {
             });
         },
         [](Status) {});  // a plugin need not have it
-    if (record_.type != "driver") return healthy();
+    if (record_.type != "driver") return devices_ready();
     rpc_->driver_init(bound([this](Status initialised) {
         if (!initialised) return lost(fmt::format("init of plugin: {}", initialised.error().message()));
         rpc_->task_config_schema(bound([this](Result<ConfigSchema> schema) {
@@ -300,7 +316,7 @@ void PluginSupervisor::driver_ready(ConfigSchema schema, sdk::Capabilities capab
     open_fingerprint();
     open_task_events();
     healthy();
-    client_->attach(rpc_, std::move(schema), std::move(capabilities));
+    client_->attach(rpc_, std::move(schema), std::move(capabilities), record_.file_id);
 }
 
 }  // namespace drover::agent

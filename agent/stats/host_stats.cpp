@@ -195,6 +195,7 @@ void add_usage(model::ResourceUsage& total, const model::ResourceUsage& part) {
     };
     merge(*cpu.mutable_measured(), c.measured());
     merge(*memory.mutable_measured(), m.measured());
+    total.mutable_device_stats()->MergeFrom(part.device_stats());
 }
 
 }  // namespace drover::agent

@@ -168,6 +168,12 @@ model::TaskEvent restore_failed(int64_t now_ns, std::string_view why) {
         fmt::format("failed to restore task; will not run until server is contacted: {}", why));
 }
 
+model::TaskEvent left_alone(int64_t now_ns, std::string_view why) {
+    return with_message(
+        now_ns, "Failed Restoring Task",
+        fmt::format("the driver's new plugin cannot take over the task, which is left as it is: {}", why));
+}
+
 model::TaskEvent waiting_shutdown_delay(int64_t now_ns, int64_t delay_ns) {
     return make(
         now_ns, "Waiting for shutdown delay",

@@ -36,6 +36,7 @@ model::TaskEvent sibling_failed(int64_t now_ns, std::string_view sibling);
 model::TaskEvent leader_dead(int64_t now_ns);
 model::TaskEvent main_dead(int64_t now_ns);
 model::TaskEvent restore_failed(int64_t now_ns, std::string_view why);
+model::TaskEvent left_alone(int64_t now_ns, std::string_view why);
 model::TaskEvent waiting_shutdown_delay(int64_t now_ns, int64_t delay_ns);
 model::TaskEvent skipping_shutdown_delay(int64_t now_ns, int64_t delay_ns);
 model::TaskEvent alloc_unhealthy(int64_t now_ns, std::string_view why);

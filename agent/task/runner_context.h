@@ -15,7 +15,11 @@ class io_context;
 class thread_pool;
 }  // namespace boost::asio
 namespace drover::model {
+class AllocatedDeviceResource;
 class Node;
+}  // namespace drover::model
+namespace drover::sdk {
+struct DeviceReservation;
 }
 
 namespace drover::agent {
@@ -30,6 +34,8 @@ struct RunnerContext {
     LogdClient* logd = nullptr;  // null: no log collection (tests)
     std::function<Result<std::shared_ptr<Driver>>(const std::string& name)> driver;
     std::function<std::shared_ptr<const model::Node>()> node;  // as it is now
+    // What a task needs to use the devices it was given; blocks. Null: no devices (tests).
+    std::function<Result<sdk::DeviceReservation>(const model::AllocatedDeviceResource&)> reserve;
 
     std::string alloc_root;  // <alloc_dir>
     std::string fifo_root;   // <data_dir>/client/fifos

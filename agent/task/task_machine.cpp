@@ -160,14 +160,18 @@ void TaskMachine::on(const task_event::Restarted&) {
     actions_.emplace_back(task_action::Report{});
 }
 
-void TaskMachine::on(const task_event::Recovered&) {
+void TaskMachine::on(const task_event::Recovered& recovered) {
     if (link_ != Link::Recovering) return;
     link_ = Link::Attached;
+    const bool other_build = !recovered.build.empty() && record_.handle().plugin_build() != recovered.build;
+    if (other_build) record_.mutable_handle()->set_plugin_build(recovered.build);
     if (record_.phase() == client::STARTING) {
         // The agent or the plugin died between StartTask and the stored handle: it was started, and is ours.
         enter(client::RUNNING);
         show_state(kRunning);
         show(events::started(tick_.now_ns));
+        persist();
+    } else if (other_build) {
         persist();
     }
     actions_.emplace_back(task_action::WaitTask{record_.task_id()});
@@ -206,15 +210,27 @@ void TaskMachine::on(const task_event::RecoverFailed& failed) {
     end_instance();
 }
 
+void TaskMachine::on(const task_event::RecoverRefused& refused) {
+    if (link_ != Link::Recovering) return;
+    // What was to end anyway is ended by force, as far as this plugin can.
+    if (record_.phase() != client::RUNNING || record_.kill() || record_.restart_requested())
+        return on(task_event::RecoverFailed{refused.error});
+    link_ = Link::Refused;
+    show(events::left_alone(tick_.now_ns, refused.error));
+    persist();
+    actions_.emplace_back(task_action::AwaitDriver{});
+    actions_.emplace_back(task_action::Report{});
+}
+
 void TaskMachine::on(const task_event::DriverLost&) {
     if (!holds_instance() || record_.phase() == client::EXITED) return;
-    if (link_ == Link::AwaitingDriver) return;
+    if (link_ == Link::AwaitingDriver || link_ == Link::Refused) return;
     link_ = Link::AwaitingDriver;
     actions_.emplace_back(task_action::AwaitDriver{});
 }
 
 void TaskMachine::on(const task_event::DriverReady&) {
-    if (link_ != Link::AwaitingDriver) return;
+    if (link_ != Link::AwaitingDriver && link_ != Link::Refused) return;
     link_ = Link::Recovering;
     actions_.emplace_back(task_action::RecoverTask{record_.task_id()});
 }
@@ -236,6 +252,7 @@ void TaskMachine::on(const task_event::Exited& exited) {
 }
 
 void TaskMachine::end_instance() {
+    link_ = Link::None;
     enter(client::EXITED);
     persist();
     actions_.emplace_back(task_action::Report{});
@@ -331,6 +348,10 @@ void TaskMachine::on(const task_event::Kill& kill) {
             break;
         case client::RUNNING:
             if (link_ == Link::Attached) return begin_stop();
+            if (link_ == Link::Refused) {
+                show(events::killing(tick_.now_ns, "", spec_.kill_timeout_ns));
+                return end_instance();
+            }
             persist();
             break;
         default:
@@ -346,6 +367,7 @@ void TaskMachine::on(const task_event::Restart& restart) {
             show(events::restart_signaled(tick_.now_ns, restart.reason));
             record_.set_restart_requested(true);
             if (link_ == Link::Attached) return begin_stop();
+            if (link_ == Link::Refused) return end_instance();
             persist();
             break;
         case client::DELAY:

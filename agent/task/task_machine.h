@@ -12,7 +12,8 @@
 //
 // Intent before act: entering STARTING stores the task id before StartTask is sent, and RUNNING stores the
 // handle. A restart in STARTING asks the driver by that id; what it does not know is destroyed by force
-// before a new start.
+// before a new start. A plugin whose executable was replaced may refuse a task that runs: it is left alone,
+// shown with the reason, and offered to each later instance; only a kill or restart ends it, by force.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -55,10 +56,15 @@ struct StartFailed {
     Retry retry = Retry::No;
 };
 struct StartUnknown {};  // the driver died during StartTask
-struct Recovered {};
+struct Recovered {
+    std::string build;  // of the plugin that has it now; empty: not known
+};
 struct RecoverFailed {
     std::string error;
-};                      // the driver answered: it does not have it
+};  // the driver answered: it does not have it
+struct RecoverRefused {
+    std::string error;
+};                      // another executable than the one that ran it cannot take it over, or there is none
 struct DriverLost {};   // a call ended because the plugin is gone
 struct DriverReady {};  // an instance of the plugin is up
 struct Exited {
@@ -94,9 +100,10 @@ using TaskInput =
     std::variant<task_event::Restarted, task_event::GateOpened, task_event::SetupDone,
                  task_event::SetupFailed, task_event::Started, task_event::StartFailed,
                  task_event::StartUnknown, task_event::Recovered, task_event::RecoverFailed,
-                 task_event::DriverLost, task_event::DriverReady, task_event::Exited, task_event::Destroyed,
-                 task_event::TimerFired, task_event::StopFailed, task_event::Kill, task_event::Restart,
-                 task_event::Signal, task_event::ServerContact, task_event::Note, task_event::Abort>;
+                 task_event::RecoverRefused, task_event::DriverLost, task_event::DriverReady,
+                 task_event::Exited, task_event::Destroyed, task_event::TimerFired, task_event::StopFailed,
+                 task_event::Kill, task_event::Restart, task_event::Signal, task_event::ServerContact,
+                 task_event::Note, task_event::Abort>;
 
 // ---- actions, to be performed in order
 // ---------------------------------------------------------------------------------
@@ -113,7 +120,7 @@ struct StartTask {
 };  // -> Started | StartFailed | StartUnknown
 struct RecoverTask {
     std::string task_id;
-};  // with record().handle -> Recovered | RecoverFailed | DriverLost
+};  // with record().handle -> Recovered | RecoverFailed | RecoverRefused | DriverLost
 struct WaitTask {
     std::string task_id;
 };                 // -> Exited | DriverLost
@@ -125,7 +132,7 @@ struct StopTask {  // -> StopFailed; success shows as Exited
 struct Destroy {
     std::string task_id;
 };                      // flush logs, DestroyTask(force) -> Destroyed; waits for the driver
-struct AwaitDriver {};  // -> DriverReady
+struct AwaitDriver {};  // -> DriverReady, of an instance that has not refused the task yet
 struct ArmTimer {
     int64_t delay_ns = 0;
 };  // replaces the timer -> TimerFired
@@ -179,6 +186,7 @@ class TaskMachine {
     void on(const task_event::StartUnknown&);
     void on(const task_event::Recovered&);
     void on(const task_event::RecoverFailed&);
+    void on(const task_event::RecoverRefused&);
     void on(const task_event::DriverLost&);
     void on(const task_event::DriverReady&);
     void on(const task_event::Exited&);
@@ -207,7 +215,7 @@ class TaskMachine {
     client::TaskRecord record_;
 
     // Not stored: what is under way in this process.
-    enum class Link { None, Recovering, Attached, AwaitingDriver };
+    enum class Link { None, Recovering, Attached, AwaitingDriver, Refused };
     Link link_ = Link::None;
     int stop_attempts_ = 0;
     bool setup_running_ = false;

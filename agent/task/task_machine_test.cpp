@@ -273,6 +273,43 @@ TEST(TaskMachine, LossOfThePluginIsInvisible) {
     EXPECT_EQ(life.record().state().events_size(), events);
 }
 
+TEST(TaskMachine, AnotherExecutableThatCannotTakeItOverLeavesItAlone) {
+    Life life;
+    life.run();
+    life.step(DriverLost{});
+    life.step(DriverReady{});
+    EXPECT_EQ(life.step(RecoverRefused{"handle version 2"}), "persist RUNNING, await-driver, report");
+    EXPECT_EQ(life.record().state().state(), "running");
+    EXPECT_NE(life.last().find("left as it is: handle version 2"), std::string::npos) << life.last();
+    EXPECT_EQ(life.step(DriverLost{}), "");
+    EXPECT_EQ(life.step(DriverReady{}), "recover");
+    EXPECT_EQ(life.step(Recovered{"build-3"}), "persist RUNNING, wait, report");
+    EXPECT_EQ(life.record().handle().plugin_build(), "build-3");
+    life.step(DriverLost{});
+    life.step(DriverReady{});
+    EXPECT_EQ(life.step(Recovered{"build-3"}), "wait, report");
+}
+
+TEST(TaskMachine, WhatWasLeftAloneIsEndedByForceWhenAsked) {
+    for (const bool kill : {true, false}) {
+        Life life;
+        life.run();
+        life.step(DriverLost{});
+        life.step(DriverReady{});
+        life.step(RecoverRefused{"x"});
+        EXPECT_EQ(kill ? life.step(Kill{}) : life.step(Restart{}), "persist EXITED, report, destroy");
+        EXPECT_EQ(life.step(Destroyed{}), kill ? "persist DEAD, report" : "setup, persist SETUP, report");
+    }
+    Life life;  // asked before it was refused
+    life.run();
+    life.step(DriverLost{});
+    life.step(Kill{});
+    life.step(DriverReady{});
+    EXPECT_EQ(life.step(RecoverRefused{"x"}), "persist EXITED, report, destroy");
+    life.step(Destroyed{});
+    EXPECT_TRUE(life.machine->dead());
+}
+
 TEST(TaskMachine, AKillDuringTheLossIsDoneAfterIt) {
     Life life;
     life.run();
@@ -343,7 +380,7 @@ TEST(TaskMachine, RandomEventsNeverStartWithoutIntent) {
         Life life(round % 2 == 0);
         for (int i = 0; i < 60; ++i) {
             TaskInput input;
-            switch (next() % 17) {
+            switch (next() % 18) {
                 case 0:
                     input = GateOpened{};
                     break;
@@ -370,6 +407,9 @@ TEST(TaskMachine, RandomEventsNeverStartWithoutIntent) {
                     break;
                 case 8:
                     input = DriverLost{};
+                    break;
+                case 17:
+                    input = RecoverRefused{"x"};
                     break;
                 case 9:
                     input = DriverReady{};

@@ -21,6 +21,7 @@ namespace {
 constexpr const char* kComponent = "client.alloc_runner.task_runner";
 constexpr int64_t kLogFlushNs = 2 * kSecond;  // for each output, after the exit
 constexpr int64_t kReconnectPauseNs = 100 * kMillisecond;
+constexpr int64_t kGonePauseNs = 2 * kSecond;  // between looks for a driver that is not installed
 
 TaskMachine::Tick tick() {
     uint64_t random = 0;
@@ -168,6 +169,7 @@ TaskContext TaskRunner::make_context(sdk::Capabilities capabilities) const {
                        .fifo_dir = fmt::format("{}/{}", context_.fifo_root, alloc_->id()),
                        .client_options = &context_.client_options,
                        .logd = context_.logd,
+                       .reserve = context_.reserve,
                        .env = {},
                        .config = {}};
 }
@@ -259,6 +261,8 @@ void TaskRunner::perform(const task_action::StartTask& action) {
                              started.handle.set_driver(self.task_->driver());
                              started.handle.set_version(result->handle.version);
                              started.handle.set_driver_state(result->handle.driver_state);
+                             if (auto by = self.driver())
+                                 started.handle.set_plugin_build((*by)->status().build);
                              if (result->network) {
                                  started.network.mutable_port_map()->insert(result->network->port_map.begin(),
                                                                             result->network->port_map.end());
@@ -268,46 +272,6 @@ void TaskRunner::perform(const task_action::StartTask& action) {
                              self.input(started);
                          }));
     failpoint("start_sent");
-}
-
-void TaskRunner::perform(const task_action::RecoverTask& action) {
-    auto found = driver();
-    if (!found) return input(task_event::RecoverFailed{found.error().message()});
-    (*found)->capabilities(
-        on_strand([task_id = action.task_id](TaskRunner& self, Result<sdk::Capabilities> result) {
-            self.recover_with(task_id, std::move(result));
-        }));
-}
-
-// The config is made anew; what belongs to the driver is in driver_state, empty when the agent died before it
-// had it.
-void TaskRunner::recover_with(const std::string& task_id, Result<sdk::Capabilities> capabilities) {
-    if (!capabilities) return input(task_event::DriverLost{});
-    auto found = driver();
-    if (!found) return input(task_event::RecoverFailed{found.error().message()});
-    auto context = make_context(std::move(*capabilities));
-    for (const auto& hook : task_hooks()) {
-        if (!hook.again_to_recover) continue;
-        if (auto status = hook.run(context); !status)
-            log::debug(kComponent, "config of a running task", {{"error", status.error().message()}});
-    }
-    const auto& record = machine_->record();
-    sdk::TaskHandle handle;
-    handle.config = std::move(context.config);
-    handle.config.id = task_id;
-    handle.version = record.handle().version();
-    handle.state = sdk::TaskState::Running;
-    handle.driver_state = record.handle().driver_state();
-    (*found)->recover_task(std::move(handle), on_strand([](TaskRunner& self, Result<void> result) {
-                               if (result) {
-                                   self.connect_tries_ = 0;
-                                   return self.input(task_event::Recovered{});
-                               }
-                               if (plugin_lost(result.error())) return self.input(task_event::DriverLost{});
-                               const std::string why =
-                                   self.context_.rebooted ? "the machine was restarted: " : "";
-                               self.input(task_event::RecoverFailed{why + result.error().message()});
-                           }));
 }
 
 void TaskRunner::perform(const task_action::WaitTask& action) {
@@ -447,25 +411,27 @@ void TaskRunner::perform(const task_action::AwaitDriver&) {
 
 // A pause before each further try: the host may not have noticed yet that the instance is gone.
 void TaskRunner::when_connected(std::function<void()> then) {
-    const int64_t pause = connect_tries_++ == 0 ? 0 : kReconnectPauseNs;
+    const int64_t pause = connect_tries_++ == 0 ? 0 : driver() ? kReconnectPauseNs : kGonePauseNs;
     retry_timer_.expires_after(std::chrono::nanoseconds(pause));
     retry_timer_.async_wait(
         [weak = weak_from_this(), then = std::move(then)](const boost::system::error_code& ec) mutable {
             auto self = weak.lock();
             if (ec || !self || self->detached_) return;
             auto found = self->driver();
-            if (!found) {
-                log::error(kComponent, "driver is gone", {{"error", found.error().message()}});
-                return;
+            if (!found) {  // it may be installed again
+                log::debug(kComponent, "driver is gone", {{"error", found.error().message()}});
+                return self->when_connected(std::move(then));
             }
             const uint64_t serial = ++self->connected_serial_;
-            auto ready = self->on_strand([serial, then = std::move(then)](TaskRunner& runner) {
-                if (runner.connected_serial_ != serial) return;
-                ++runner.connected_serial_;
-                runner.connected_.reset();
-                then();
-            });
-            self->connected_ = (*found)->on_connected([ready](uint64_t) mutable { ready(); });
+            auto ready =
+                self->on_strand([serial, then = std::move(then)](TaskRunner& runner, uint64_t generation) {
+                    if (runner.connected_serial_ != serial || generation == runner.refused_by_) return;
+                    ++runner.connected_serial_;
+                    runner.connected_.reset();
+                    then();
+                });
+            self->connected_ =
+                (*found)->on_connected([ready](uint64_t generation) mutable { ready(generation); });
         });
 }
 

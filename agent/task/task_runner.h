@@ -86,6 +86,7 @@ class TaskRunner : public std::enable_shared_from_this<TaskRunner> {
     void decode_config(std::shared_ptr<TaskContext> context);
     void setup_failed(model::TaskEvent event, Retry retry);
     void recover_with(const std::string& task_id, Result<sdk::Capabilities> capabilities);
+    void recover_failed(Driver& driver, const Error& error);
     void destroy_in_driver(const std::string& task_id);
     void when_connected(std::function<void()> then);
     void release_logs();
@@ -114,6 +115,7 @@ class TaskRunner : public std::enable_shared_from_this<TaskRunner> {
     std::unique_ptr<OpenCall> connected_;
     uint64_t connected_serial_ = 0;  // which subscription a callback belongs to
     int connect_tries_ = 0;
+    uint64_t refused_by_ = 0;  // the generation that could not take the task over
     boost::asio::steady_timer timer_;
     uint64_t timer_serial_ = 0;
     boost::asio::steady_timer retry_timer_;

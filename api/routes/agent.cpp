@@ -206,25 +206,11 @@ void metrics(const ExchangePtr& exchange) {
     exchange->reply_json(hook ? hook() : own_metrics(exchange->services));
 }
 
-// ?type=csi is Nomad's question (there are none); without it, drover's own: the driver and device plugins of
-// this agent.
-void plugins(const ExchangePtr& exchange) {
-    auto type = exchange->request.param_or("type", "");
-    if (type == "csi") return exchange->reply_json("[]", {{"X-Nomad-Index", "1"}});
-    if (!type.empty() && type != "driver" && type != "device")
-        return exchange->fail(
-            400, fmt::format("unknown plugin type \"{}\": csi, driver or device is expected", type));
-    const auto* node = exchange->services.options.node;
-    if (!node) return exchange->reply_json("[]");
-    exchange->run_blocking(
-        [exchange] { exchange->reply_json(exchange->services.options.node->plugin_status_json()); });
-}
-
 constexpr Route kRoutes[] = {
     {"GET", "/v1/agent/self", self},     {"GET", "/v1/agent/members", members},
     {"GET", "/v1/agent/health", health}, {"GET", "/v1/agent/servers", servers},
     {"PUT", "/v1/agent/reload", reload}, {"GET", "/v1/agent/monitor", monitor},
-    {"GET", "/v1/metrics", metrics},     {"GET", "/v1/plugins", plugins},
+    {"GET", "/v1/metrics", metrics},
 };
 
 }  // namespace

@@ -286,6 +286,27 @@ void collect_all(const ExchangePtr& exchange) {
     });
 }
 
+// ?type=csi is Nomad's question (there are none); without it, drover's own: the driver and device plugins of
+// this agent, or of another node's.
+void plugins(const ExchangePtr& exchange) {
+    auto type = exchange->request.param_or("type", "");
+    if (type == "csi") return exchange->reply_json("[]", {{"X-Nomad-Index", "1"}});
+    if (!type.empty() && type != "driver" && type != "device")
+        return exchange->fail(
+            400, fmt::format("unknown plugin type \"{}\": csi, driver or device is expected", type));
+    const bool none = !exchange->services.options.node && exchange->request.param_or("node_id", "").empty();
+    if (none) return exchange->reply_json(R"({"Drivers":{},"Plugins":[]})");
+    at_node(exchange,
+            [](const ExchangePtr& on, ports::NodePort& node) { on->reply_json(node.plugin_status_json()); });
+}
+
+void restart_plugin(const ExchangePtr& exchange) {
+    at_node(exchange, [](const ExchangePtr& on, ports::NodePort& node) {
+        if (auto status = node.restart_plugin(on->args[0]); !status) return fail_client(on, status.error());
+        on->reply_empty();
+    });
+}
+
 constexpr Route kRoutes[] = {
     {"GET", "/v1/client/fs/ls/*", list_files},
     {"GET", "/v1/client/fs/stat/*", stat_file},
@@ -303,6 +324,8 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/client/stats", host_stats},
     {"GET", "/v1/client/gc", collect_all},
     {"PUT", "/v1/client/gc", collect_all},
+    {"GET", "/v1/plugins", plugins},
+    {"PUT", "/v1/client/plugin/*/restart", restart_plugin},
 };
 
 }  // namespace

@@ -192,6 +192,12 @@ class FakeNode final : public ports::NodePort {
     Status collect_all() override { return {}; }
     std::map<std::string, std::map<std::string, std::string>> stats() const override { return sections; }
     std::string plugin_status_json() const override { return plugins; }
+    Status restart_plugin(const std::string& name) override {
+        last_call = fmt::format("restart plugin {}", name);
+        if (name == "exec") return {};
+        if (name == "broken") return make_error(Code::FailedPrecondition, "exited with code 3");
+        return make_error(Code::NotFound, "unknown plugin \"{}\" (this node has: exec)", name);
+    }
 
  private:
     Result<std::unique_ptr<ports::FrameStream>> frames(bool follow) {

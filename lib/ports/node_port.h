@@ -80,6 +80,9 @@ class NodePort {
     virtual std::map<std::string, std::map<std::string, std::string>> stats() const = 0;
     // State of every plugin instance, as JSON text for /v1/plugins and `drover plugin status`.
     virtual std::string plugin_status_json() const = 0;
+    // Replaces a plugin's process by a new one of the file as it is now; its tasks go on. Answers when that
+    // one is up, or with why it is not; NotFound when there is no such plugin.
+    virtual Status restart_plugin(const std::string& name) = 0;
 };
 
 }  // namespace drover::ports

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugin-sdk/server/device_service.h"
 
-#include <set>
-
-#include "drover/units.h"
 #include "plugin-sdk/wire/device_wire.h"
 
 namespace drover::sdk {
@@ -11,40 +8,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kFingerprintPeriodMin{10};
 
-Status check_attribute(const std::string& where, const Attribute& attribute) {
-    const bool number =
-        std::holds_alternative<int64_t>(attribute.value) || std::holds_alternative<double>(attribute.value);
-    if (std::holds_alternative<std::monostate>(attribute.value))
-        return make_error(Code::Internal, "{}: has no value", where);
-    if (attribute.unit.empty()) return {};
-    if (!number)
-        return make_error(Code::Internal, "{}: only a number may have a unit, found \"{}\"", where, attribute.unit);
-    if (!unit::known(attribute.unit))
-        return make_error(Code::Internal, "{}: \"{}\" is no unit that hosts know (MiB, GB/s, MHz, W, ...)", where,
-                          attribute.unit);
-    return {};
-}
-
 }  // namespace
-
-Status check_groups(const std::vector<DeviceGroup>& groups) {
-    std::set<std::string> names;
-    for (const DeviceGroup& group : groups) {
-        const std::string name = fmt::format("device group {}/{}/{}", group.vendor, group.type, group.name);
-        if (group.vendor.empty() || group.type.empty() || group.name.empty())
-            return make_error(Code::Internal, "{}: vendor, type and name are all required", name);
-        if (!names.insert(name).second) return make_error(Code::Internal, "{}: there are two of this name", name);
-        std::set<std::string> ids;
-        for (const Device& device : group.devices) {
-            if (device.id.empty()) return make_error(Code::Internal, "{}: a device has no id", name);
-            if (!ids.insert(device.id).second)
-                return make_error(Code::Internal, "{}: there are two devices \"{}\"", name, device.id);
-        }
-        for (const auto& [key, value] : group.attributes)
-            DROVER_CHECK(check_attribute(fmt::format("{}: attribute {}", name, key), value));
-    }
-    return {};
-}
 
 grpc::ServerWriteReactor<devicepb::FingerprintResponse>* DeviceService::Fingerprint(
     grpc::CallbackServerContext*, const devicepb::FingerprintRequest*) {
@@ -52,7 +16,7 @@ grpc::ServerWriteReactor<devicepb::FingerprintResponse>* DeviceService::Fingerpr
     auto sample = [this, last = std::optional<std::vector<DeviceGroup>>()]() mutable -> Stream::Sample {
         auto now = device_.fingerprint();
         if (!now) return wire::to_status(now.error());
-        if (Status sound = check_groups(*now); !sound) return wire::to_status(sound.error());
+        if (Status sound = wire::check_groups(*now); !sound) return wire::to_status(sound.error());
         if (last == *now) return Stream::Skip{};
         devicepb::FingerprintResponse message;
         wire::to_proto(*now, &message);

@@ -26,7 +26,4 @@ class DeviceService final : public devicepb::DevicePlugin::CallbackService {
     WorkerPool& pool_;
 };
 
-// What a host would refuse, and a Nomad agent would end the plugin for: told as an error that names the place.
-Status check_groups(const std::vector<DeviceGroup>& groups);
-
 }  // namespace drover::sdk

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the SDK refuses to send, because a host would refuse it and not tell the author why.
 #include "plugin-sdk/server/device_service.h"
+#include "plugin-sdk/wire/device_wire.h"
 
 #include <gtest/gtest.h>
 
@@ -20,13 +21,13 @@ DeviceGroup sound() {
 std::string refusal(const std::function<void(DeviceGroup&)>& spoil) {
     DeviceGroup group = sound();
     spoil(group);
-    Status status = check_groups({group});
+    Status status = wire::check_groups({group});
     return status ? "" : status.error().message();
 }
 
 TEST(DeviceGroups, SoundOnesPass) {
     EXPECT_EQ(refusal([](DeviceGroup&) {}), "");
-    EXPECT_TRUE(check_groups({}));
+    EXPECT_TRUE(wire::check_groups({}));
 }
 
 TEST(DeviceGroups, RefusalsNameThePlace) {
@@ -43,7 +44,7 @@ TEST(DeviceGroups, RefusalsNameThePlace) {
               "device group acme/gpu/X1: attribute x: only a number may have a unit, found \"MiB\"");
     EXPECT_EQ(refusal([](DeviceGroup& g) { g.attributes["x"] = with_unit(1, "mib"); }),
               "device group acme/gpu/X1: attribute x: \"mib\" is no unit that hosts know (MiB, GB/s, MHz, W, ...)");
-    Status twice = check_groups({sound(), sound()});
+    Status twice = wire::check_groups({sound(), sound()});
     ASSERT_FALSE(twice);
     EXPECT_EQ(twice.error().message(), "device group acme/gpu/X1: there are two of this name");
 }

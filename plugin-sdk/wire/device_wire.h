@@ -12,6 +12,9 @@ namespace devicepb = hashicorp::nomad::plugins::device;
 
 void to_proto(const std::vector<DeviceGroup>& in, devicepb::FingerprintResponse* out);
 std::vector<DeviceGroup> from_proto(const devicepb::FingerprintResponse& in);
+// Names, ids, attributes and units as the protocol asks for them; the error names the place. A plugin checks what it
+// sends, a host what it gets (a Nomad agent ends the plugin for it).
+Status check_groups(const std::vector<DeviceGroup>& groups);
 
 void to_proto(const DeviceReservation& in, devicepb::ReserveResponse* out);
 DeviceReservation from_proto(const devicepb::ReserveResponse& in);

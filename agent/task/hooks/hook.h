@@ -3,6 +3,7 @@
 // or prepares the disk; it runs on the blocking pool, must be repeatable (the agent may die between any two),
 // and must leave nothing outside the allocation's directories and <data_dir>/client.
 #pragma once
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -10,6 +11,7 @@
 #include "agent/allocdir/alloc_dir.h"
 #include "agent/task/env.h"
 #include "base/result.h"
+#include "drover/device.h"
 #include "drover/types.h"
 
 namespace drover::agent {
@@ -29,6 +31,7 @@ struct TaskContext {
     std::string fifo_dir;  // <data_dir>/client/fifos/<alloc id>
     const std::map<std::string, std::string>* client_options = nullptr;
     LogdClient* logd = nullptr;  // null in tests: no logs are collected
+    std::function<Result<sdk::DeviceReservation>(const model::AllocatedDeviceResource&)> reserve;  // blocks
 
     TaskEnv env;
     sdk::TaskConfig config;
@@ -53,6 +56,7 @@ Status validate_hook(TaskContext& context);
 Status task_dir_hook(TaskContext& context);
 Status env_hook(TaskContext& context);
 Status resources_hook(TaskContext& context);
+Status devices_hook(TaskContext& context);
 Status logs_hook(TaskContext& context);
 Status dispatch_payload_hook(TaskContext& context);
 

@@ -11,6 +11,7 @@ std::span<const Hook> task_hooks() {
         {"task_dir", HookFailure::Setup, false, task_dir_hook},
         {"env", HookFailure::Setup, true, env_hook},
         {"resources", HookFailure::Setup, true, resources_hook},
+        {"devices", HookFailure::Setup, false, devices_hook},
         {"dispatch_payload", HookFailure::Setup, false, dispatch_payload_hook},
         {"logs", HookFailure::Setup, false, logs_hook},
     };

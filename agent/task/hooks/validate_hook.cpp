@@ -5,9 +5,31 @@
 #include "base/strings.h"
 
 namespace drover::agent {
+namespace {
+
+// What the driver wants done for its tasks before they start, and this agent does not do: the task would run, but
+// in the wrong place or as the wrong user.
+Status check_capabilities(const TaskContext& context) {
+    const auto& driver = context.task->driver();
+    const auto fs = context.capabilities.fs_isolation;
+    if (fs == sdk::FsIsolation::Chroot || fs == sdk::FsIsolation::Unveil) {
+        return make_error(Code::Unimplemented,
+                          "driver {:?} wants its tasks' directories as {}, which this agent does not make", driver,
+                          fs == sdk::FsIsolation::Chroot ? "a chroot" : "unveiled paths");
+    }
+    if (context.capabilities.dynamic_workload_users && context.task->user().empty()) {
+        return make_error(Code::Unimplemented,
+                          "driver {:?} wants a user made for the task, which this agent does not do: set user",
+                          driver);
+    }
+    return {};
+}
+
+}  // namespace
 
 Status validate_hook(TaskContext& context) {
     const auto& task = *context.task;
+    DROVER_CHECK(check_capabilities(context));
     if (task.artifacts_size() > 0) {
         return make_error(Code::Unimplemented,
                           "task uses an artifact block, which this agent does not support yet");
