@@ -19,7 +19,10 @@ std::chrono::system_clock::time_point time_point(int64_t unix_ns) {
 }  // namespace
 
 MockTask::MockTask(sdk::TaskConfig task, MockTaskConfig config, int64_t started_unix_ns)
-    : task_(std::move(task)), config_(std::move(config)), started_unix_ns_(started_unix_ns) {
+    : task_(std::move(task)),
+      config_(std::move(config)),
+      started_unix_ns_(started_unix_ns),
+      script_(config_.rpc, config_.crash_at, config_.hang_at) {
     bool recovered = unix_now() - started_unix_ns_ > kSecond / 10;
     thread_ = std::thread([this, recovered] { run(recovered); });
 }

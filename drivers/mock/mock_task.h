@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "drivers/mock/mock_config.h"
+#include "drivers/mock/mock_script.h"
 #include "drover/driver.h"
 
 namespace drover::drivers {
@@ -19,6 +20,7 @@ class MockTask {
     ~MockTask();  // ends it
 
     const MockTaskConfig& config() const { return config_; }
+    Script& script() { return script_; }
     void wait(sdk::ExitCallback done);
     // Returns when it has ended: kill_after after this call, or at once after timeout_ns.
     void stop(int64_t timeout_ns);
@@ -33,6 +35,7 @@ class MockTask {
     const sdk::TaskConfig task_;
     const MockTaskConfig config_;
     const int64_t started_unix_ns_;
+    Script script_;
     mutable std::mutex mutex_;
     std::condition_variable changed_;
     bool stopping_ = false;

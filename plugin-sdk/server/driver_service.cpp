@@ -8,7 +8,6 @@
 namespace drover::sdk {
 namespace {
 
-constexpr std::chrono::seconds kFingerprintPeriod{30};
 constexpr std::chrono::seconds kStatsPeriodDefault{1};
 constexpr std::chrono::hours kStatsPeriodMax{1};
 
@@ -60,7 +59,7 @@ grpc::ServerWriteReactor<driverpb::FingerprintResponse>* DriverService::Fingerpr
         last = std::move(now);
         return message;
     };
-    return new Stream(pool_, kFingerprintPeriod, std::move(sample));
+    return new Stream(pool_, std::chrono::nanoseconds(driver_.fingerprint_period_ns()), std::move(sample));
 }
 
 DriverService::Reactor* DriverService::RecoverTask(Context* context, const driverpb::RecoverTaskRequest* request,
