@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// plugin check: runs the conformance suite (plugin-sdk/testing) on a plugin's binary and prints what it found.
+// plugin check: runs the conformance suite (plugin-sdk/testing) on a plugin's binary and prints what it
+// found.
 #include <signal.h>
 
 #include <atomic>
@@ -37,7 +38,8 @@ class StopOnSignal {
     }
 
  private:
-    struct sigaction interrupt_ {}, terminate_ {};
+    struct sigaction interrupt_ {
+    }, terminate_{};
 };
 
 std::string_view word(Outcome outcome) {
@@ -57,7 +59,8 @@ std::string coloured(const Streams& io, Outcome outcome) {
 class Printer {
  public:
     explicit Printer(Streams& io) : io_(io) {
-        for (const CheckInfo& check : sdk::testing::suite_checks()) width_ = std::max(width_, check.name.size());
+        for (const CheckInfo& check : sdk::testing::suite_checks())
+            width_ = std::max(width_, check.name.size());
     }
     void begin(const CheckInfo& check) { progress(fmt::format("      {}", check.name)); }
     void progress(const std::string& text) {
@@ -68,8 +71,9 @@ class Printer {
     }
     void end(const CheckResult& result) {
         clear();
-        const std::string text = fmt::format("{}  {:{}}  {:>7}  {}", coloured(io_, result.outcome), result.name, width_,
-                                             fmt::format("{} ms", result.duration_ns / kMillisecond), result.detail);
+        const std::string text =
+            fmt::format("{}  {:{}}  {:>7}  {}", coloured(io_, result.outcome), result.name, width_,
+                        fmt::format("{} ms", result.duration_ns / kMillisecond), result.detail);
         io_.line(text.substr(0, text.find_last_not_of(' ') + 1));
     }
     void clear() {

@@ -30,9 +30,8 @@ class Reader {
 
     SuiteConfig read(const hcl::Body& body) {
         SuiteConfig out;
-        const auto content = body.content({.attributes = {},
-                                           .blocks = {{"plugin", {}}, {"task", {"name"}}, {"exec", {}}}},
-                                          diagnostics_);
+        const auto content = body.content(
+            {.attributes = {}, .blocks = {{"plugin", {}}, {"task", {"name"}}, {"exec", {}}}}, diagnostics_);
         for (const hcl::Block& block : content.blocks) {
             if (block.type == "plugin")
                 out.plugin = config(block);
@@ -43,12 +42,14 @@ class Reader {
             else if (block.labels[0] == "ending")
                 out.ending = task(block);
             else
-                diagnostics_.error("Unknown task",
-                                   "Expected task \"running\" or task \"ending\", found \"" + block.labels[0] + "\".",
-                                   block.def_range);
+                diagnostics_.error(
+                    "Unknown task",
+                    "Expected task \"running\" or task \"ending\", found \"" + block.labels[0] + "\".",
+                    block.def_range);
         }
         if (out.running.has_value() != out.ending.has_value())
-            diagnostics_.error("Missing task", "Expected both a task \"running\" and a task \"ending\", found one.",
+            diagnostics_.error("Missing task",
+                               "Expected both a task \"running\" and a task \"ending\", found one.",
                                content.missing_item_range);
         return out;
     }
@@ -91,7 +92,8 @@ class Reader {
         const auto configs = content.blocks_of("config");
         if (configs.size() != 1)
             diagnostics_.error("Missing config block",
-                               fmt::format("Expected one config block, found {}.", configs.size()), block.def_range);
+                               fmt::format("Expected one config block, found {}.", configs.size()),
+                               block.def_range);
         out.config = configs.empty() ? empty_check_config() : config(*configs[0]);
         out.exit_code = exit_code(content);
         out.stdout_text = text(content, "stdout");
@@ -105,9 +107,11 @@ class Reader {
         SuiteExec out;
         const hcl::Value command = value(content, "command", hcl::Type::list(hcl::Type::string()));
         if (!command.is_null() && command.is_wholly_known())
-            for (const hcl::Value& word : command.as_sequence()) out.command.push_back(word.is_null() ? "" : word.as_string());
+            for (const hcl::Value& word : command.as_sequence())
+                out.command.push_back(word.is_null() ? "" : word.as_string());
         if (out.command.empty())
-            diagnostics_.error("Missing command", "Expected a list with a program and its arguments.", block.def_range);
+            diagnostics_.error("Missing command", "Expected a list with a program and its arguments.",
+                               block.def_range);
         out.exit_code = exit_code(content);
         out.stdout_text = text(content, "stdout");
         return out;
@@ -119,7 +123,9 @@ class Reader {
 
 }  // namespace
 
-ConfigSource empty_check_config() { return by_schema(std::make_shared<model::MapValue>()); }
+ConfigSource empty_check_config() {
+    return by_schema(std::make_shared<model::MapValue>());
+}
 
 Result<SuiteConfig> read_check_config(const std::string& path) {
     DROVER_TRY(const std::string text, read_file(path));

@@ -41,7 +41,7 @@ void add_groups(std::vector<Command>& all) {
     all.push_back(group("namespace", "Interact with namespaces"));
     all.push_back(group("operator", "Tools for the operators of a cluster"));
     all.push_back(group("operator scheduler", "The scheduler's configuration"));
-    all.push_back(group("plugin", "Inspect plugins, check them, write new ones"));
+    all.push_back(group("plugin", "Inspect and check plugins"));
     all.push_back(group("system", "Interact with the system"));
     all.push_back(group("system reconcile", "Repair what can drift"));
 }

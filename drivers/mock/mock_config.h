@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a job file may script of a mock task, and an agent's plugin block of the plugin. Field names are those of Nomad's
-// mock_driver where it has them. docs/drivers/mock.md explains each one.
+// What a job file may script of a mock task, and an agent's plugin block of the plugin. Field names are those
+// of Nomad's mock_driver where it has them. docs/drivers/mock.md explains each one.
 #pragma once
 #include <chrono>
 #include <string>
@@ -71,12 +71,12 @@ struct MockTaskConfig {
     Duration stdout_repeat_duration{1'000'000};
     std::string driver_ip;  // a network override
     bool driver_advertise = true;
-    std::string driver_port_map;              // "label:number"
-    Duration plugin_exit_after{0};            // the plugin's process ends so long after the start; 0: not
-    std::optional<MockExec> exec_command;     // what every command run in the task does; none: exec is refused
-    std::vector<MockRpc> rpc;                 // delays and errors of the RPCs about this task
-    std::string crash_at;                     // the name of an RPC about this task at which the plugin kills itself
-    std::string hang_at;                      // ... and at which it never answers
+    std::string driver_port_map;           // "label:number"
+    Duration plugin_exit_after{0};         // the plugin's process ends so long after the start; 0: not
+    std::optional<MockExec> exec_command;  // what every command run in the task does; none: exec is refused
+    std::vector<MockRpc> rpc;              // delays and errors of the RPCs about this task
+    std::string crash_at;  // the name of an RPC about this task at which the plugin kills itself
+    std::string hang_at;   // ... and at which it never answers
 };
 
 inline const sdk::Schema<MockTaskConfig>& mock_task_schema() {
@@ -127,8 +127,8 @@ struct MockPluginConfig {
     bool healthy = true;
     std::vector<MockHealth> health;  // how the health changes, in the order of `after`
     Duration fingerprint_period{30'000'000'000};
-    Duration exit_after{0};           // the process ends so long after SetConfig; 0: not
-    std::vector<MockRpc> rpc;         // PluginInfo ConfigSchema SetConfig Capabilities TaskConfigSchema Fingerprint
+    Duration exit_after{0};    // the process ends so long after SetConfig; 0: not
+    std::vector<MockRpc> rpc;  // PluginInfo ConfigSchema SetConfig Capabilities TaskConfigSchema Fingerprint
     std::vector<std::string> faults;  // rules of the protocol that are broken on purpose: fault_names()
     std::string crash_at;             // one of the RPCs above
     std::string hang_at;

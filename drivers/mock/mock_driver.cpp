@@ -24,7 +24,8 @@ Result<sdk::Health> parse_health(const std::string& place, const std::string& te
     if (text == "healthy") return sdk::Health::Healthy;
     if (text == "unhealthy") return sdk::Health::Unhealthy;
     if (text == "undetected") return sdk::Health::Undetected;
-    return make_error(Code::InvalidArgument, "{}: expected healthy, unhealthy or undetected, found \"{}\"", place, text);
+    return make_error(Code::InvalidArgument, "{}: expected healthy, unhealthy or undetected, found \"{}\"",
+                      place, text);
 }
 
 Status validate(const MockPluginConfig& config) {
@@ -48,7 +49,8 @@ void end_process_after(Duration time) {
 }
 
 Result<std::optional<sdk::DriverNetwork>> network_of(const MockTaskConfig& config) {
-    if (config.driver_ip.empty() && config.driver_port_map.empty()) return std::optional<sdk::DriverNetwork>();
+    if (config.driver_ip.empty() && config.driver_port_map.empty())
+        return std::optional<sdk::DriverNetwork>();
     sdk::DriverNetwork out{{}, config.driver_ip, config.driver_advertise};
     if (config.driver_port_map.empty()) return std::optional(out);
     auto parts = split(config.driver_port_map, ':');
@@ -123,7 +125,8 @@ Status MockDriver::set_config(std::string_view msgpack, const std::optional<sdk:
     if (has("refuses_second_config") && configured_ > 0)
         return make_error(Code::FailedPrecondition, "configured already");
     if (has("holds_a_lock") && !lock_) {
-        UniqueFd file(::open((context().task_state_dir + "/.mock-lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+        UniqueFd file(
+            ::open((context().task_state_dir + "/.mock-lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
         if (!file || ::flock(file.get(), LOCK_EX | LOCK_NB) != 0) return Error::from_errno("lock");
         lock_ = std::move(file);
     }
@@ -132,7 +135,9 @@ Status MockDriver::set_config(std::string_view msgpack, const std::optional<sdk:
     return {};
 }
 
-int64_t MockDriver::fingerprint_period_ns() const { return plugin()->config.fingerprint_period.count(); }
+int64_t MockDriver::fingerprint_period_ns() const {
+    return plugin()->config.fingerprint_period.count();
+}
 
 sdk::Fingerprint MockDriver::fingerprint() {
     auto now = plugin();
@@ -144,9 +149,9 @@ sdk::Fingerprint MockDriver::fingerprint() {
         if (later.after <= age) state = later;
     sdk::Fingerprint out;
     out.health = parse_health("", state.state).value_or(sdk::Health::Undetected);
-    out.description = !state.description.empty()               ? state.description
+    out.description = !state.description.empty()           ? state.description
                       : out.health == sdk::Health::Healthy ? "Healthy"
-                                                               : state.state;
+                                                           : state.state;
     if (out.health == sdk::Health::Healthy) out.attributes = {{"driver.mock_driver", {true, ""}}};
     return out;
 }
@@ -202,7 +207,8 @@ Status MockDriver::recover_task(const sdk::TaskHandle& handle) {
         if (tasks_.count(id)) return {};
     }
     if (fault("recovers_anything") && handle.driver_state.empty()) return {};
-    // Nothing of a mock task is kept outside of this process: without a stored handle there is nothing to find.
+    // Nothing of a mock task is kept outside of this process: without a stored handle there is nothing to
+    // find.
     if (handle.driver_state.empty() || fault("recovers_nothing"))
         return make_error(Code::NotFound, "task {} is not known", id);
     if (handle.version != kHandleVersion)

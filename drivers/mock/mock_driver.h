@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// MockDriver: tasks that are only a clock, scripted by the job file (mock_config.h), also to misbehave. For tests of
-// whatever talks to drivers; never installed.
+// MockDriver: tasks that are only a clock, scripted by the job file (mock_config.h), also to misbehave. For
+// tests of whatever talks to drivers; never installed.
 #pragma once
 #include <map>
 #include <memory>
@@ -50,7 +50,8 @@ class MockDriver final : public sdk::Driver {
     bool fault(std::string_view name) const;
     // The task, after doing what its script says about this RPC.
     Result<std::shared_ptr<MockTask>> find(const std::string& task_id, std::string_view rpc);
-    Result<std::shared_ptr<MockTask>> add(const sdk::TaskConfig& task, MockTaskConfig config, int64_t started_unix_ns);
+    Result<std::shared_ptr<MockTask>> add(const sdk::TaskConfig& task, MockTaskConfig config,
+                                          int64_t started_unix_ns);
 
     mutable std::mutex mutex_;
     std::shared_ptr<Plugin> plugin_ = std::make_shared<Plugin>();

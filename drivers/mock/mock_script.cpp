@@ -17,35 +17,35 @@ extern char** environ;
 namespace drover::drivers {
 
 const std::vector<std::string>& task_rpcs() {
-    static const std::vector<std::string> names = {"StartTask",   "RecoverTask", "WaitTask",   "StopTask",
-                                                   "DestroyTask", "InspectTask", "TaskStats",  "SignalTask",
-                                                   "ExecTask",    "ExecTaskStreaming"};
+    static const std::vector<std::string> names = {
+        "StartTask",   "RecoverTask", "WaitTask",   "StopTask", "DestroyTask",
+        "InspectTask", "TaskStats",   "SignalTask", "ExecTask", "ExecTaskStreaming"};
     return names;
 }
 
 const std::vector<std::string>& plugin_rpcs() {
     static const std::vector<std::string> names = {"PluginInfo",   "ConfigSchema",     "SetConfig",
-                                                   "Capabilities", "TaskConfigSchema",
-                                                   "Fingerprint"};
+                                                   "Capabilities", "TaskConfigSchema", "Fingerprint"};
     return names;
 }
 
 const std::vector<std::string>& fault_names() {
     static const std::vector<std::string> names = {
-        "accepts_bad_config", "refuses_second_config", "holds_a_lock",        "bad_handle",
-        "starts_twice",       "ends_waits_early",      "forgets_exits",       "stops_nothing",
-        "destroys_running",   "remembers_destroyed",   "accepts_unknown",     "recovers_nothing",
-        "recovers_anew",      "loses_exit_codes",      "recovers_anything",   "accepts_any_signal",
-        "measures_nothing",   "tells_no_start",        "leaks_threads",       "leaks_descriptors",
+        "accepts_bad_config", "refuses_second_config", "holds_a_lock",      "bad_handle",
+        "starts_twice",       "ends_waits_early",      "forgets_exits",     "stops_nothing",
+        "destroys_running",   "remembers_destroyed",   "accepts_unknown",   "recovers_nothing",
+        "recovers_anew",      "loses_exit_codes",      "recovers_anything", "accepts_any_signal",
+        "measures_nothing",   "tells_no_start",        "leaks_threads",     "leaks_descriptors",
         "leaks_memory",       "leaks_processes",       "leaves_a_process"};
     return names;
 }
 
-Status Script::validate(const std::vector<MockRpc>& rpc, const std::string& crash_at, const std::string& hang_at,
-                        const std::vector<std::string>& known) {
+Status Script::validate(const std::vector<MockRpc>& rpc, const std::string& crash_at,
+                        const std::string& hang_at, const std::vector<std::string>& known) {
     auto check = [&](std::string_view place, const std::string& name) -> Status {
         if (name.empty() || std::find(known.begin(), known.end(), name) != known.end()) return {};
-        return make_error(Code::InvalidArgument, "{}: expected one of {}, found \"{}\"", place, join(known, ", "), name);
+        return make_error(Code::InvalidArgument, "{}: expected one of {}, found \"{}\"", place,
+                          join(known, ", "), name);
     };
     for (size_t i = 0; i < rpc.size(); ++i) DROVER_CHECK(check(fmt::format("rpc[{}].name", i), rpc[i].name));
     DROVER_CHECK(check("crash_at", crash_at));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Script: what a config says about each RPC: wait, fail, die like a plugin with a bug, never come back. And the faults,
-// rules of the protocol broken on purpose, which show that the conformance checks notice them.
+// Script: what a config says about each RPC: wait, fail, die like a plugin with a bug, never come back. And
+// the faults, rules of the protocol broken on purpose, which show that the conformance checks notice them.
 #pragma once
 #include <map>
 #include <mutex>
@@ -16,8 +16,8 @@ namespace drover::drivers {
 class Script {
  public:
     // InvalidArgument: an RPC that does not exist, or one that cannot be scripted there (`known`).
-    static Status validate(const std::vector<MockRpc>& rpc, const std::string& crash_at, const std::string& hang_at,
-                           const std::vector<std::string>& known);
+    static Status validate(const std::vector<MockRpc>& rpc, const std::string& crash_at,
+                           const std::string& hang_at, const std::vector<std::string>& known);
 
     Script() = default;
     Script(std::vector<MockRpc> rpc, std::string crash_at, std::string hang_at)

@@ -61,7 +61,8 @@ void MockTask::write_output() {
     if (task_.stdout_path.empty()) return;
     UniqueFd fd(::open(task_.stdout_path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
     if (!fd) {
-        log::error("mock_driver", "cannot open the task's stdout", {{"path", task_.stdout_path}, {"errno", errno}});
+        log::error("mock_driver", "cannot open the task's stdout",
+                   {{"path", task_.stdout_path}, {"errno", errno}});
         return;
     }
     for (int32_t i = 0; i <= config_.stdout_repeat; ++i) {

@@ -15,7 +15,8 @@ namespace drover::drivers {
 
 class MockTask {
  public:
-    // `started_unix_ns` may lie in the past (a recovered task): what was to be written by then is not written again.
+    // `started_unix_ns` may lie in the past (a recovered task): what was to be written by then is not written
+    // again.
     MockTask(sdk::TaskConfig task, MockTaskConfig config, int64_t started_unix_ns);
     ~MockTask();  // ends it
 
@@ -30,7 +31,8 @@ class MockTask {
  private:
     void run(bool recovered);
     void write_output();
-    bool sleep_until(std::unique_lock<std::mutex>& lock, std::chrono::system_clock::time_point when);  // false: stopped
+    bool sleep_until(std::unique_lock<std::mutex>& lock,
+                     std::chrono::system_clock::time_point when);  // false: stopped
 
     const sdk::TaskConfig task_;
     const MockTaskConfig config_;

@@ -23,13 +23,15 @@ namespace {
 constexpr int kPipeBytes = 1 << 20;  // what a task may print before it has to wait for us
 constexpr size_t kLastWordsMax = 400;
 
-// What an agent's own environment gives to a plugin, without what other hosts may have put there for themselves.
+// What an agent's own environment gives to a plugin, without what other hosts may have put there for
+// themselves.
 StringMap inherited_environment() {
     StringMap out;
     for (char** entry = environ; *entry; ++entry) {
         const std::string_view text = *entry;
         const size_t equals = text.find('=');
-        if (equals == std::string_view::npos || starts_with(text, "PLUGIN_") || starts_with(text, "NOMAD_PLUGIN_"))
+        if (equals == std::string_view::npos || starts_with(text, "PLUGIN_") ||
+            starts_with(text, "NOMAD_PLUGIN_"))
             continue;
         out.emplace(text.substr(0, equals), text.substr(equals + 1));
     }
@@ -91,7 +93,9 @@ LaunchOptions Bench::launch_options() const {
     return out;
 }
 
-Result<std::unique_ptr<PluginProcess>> Bench::another() { return PluginProcess::launch(launch_options()); }
+Result<std::unique_ptr<PluginProcess>> Bench::another() {
+    return PluginProcess::launch(launch_options());
+}
 
 Status Bench::configure(PluginProcess& plugin, bool with_agent) {
     DROVER_TRY(auto schema, plugin.config_schema());
@@ -125,9 +129,13 @@ Result<PluginProcess*> Bench::relaunch_after_kill() {
     return plugin();
 }
 
-void Bench::drop() { plugin_.reset(); }
+void Bench::drop() {
+    plugin_.reset();
+}
 
-std::unique_ptr<PluginProcess> Bench::take() { return std::move(plugin_); }
+std::unique_ptr<PluginProcess> Bench::take() {
+    return std::move(plugin_);
+}
 
 Result<Bench::Pipe> Bench::make_pipe(const std::string& path) {
     Pipe out;

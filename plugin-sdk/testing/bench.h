@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bench: what a check works with: one plugin process, launched and configured when first asked for, tasks whose names
-// and pipes it makes, and the cleaning up of all of that. Private to the suite.
+// Bench: what a check works with: one plugin process, launched and configured when first asked for, tasks
+// whose names and pipes it makes, and the cleaning up of all of that. Private to the suite.
 #pragma once
 #include <map>
 #include <memory>
@@ -42,7 +42,7 @@ class Bench {
     LaunchOptions launch_options() const;
     // The live, configured instance; launches it when there is none or the last one has died.
     Result<PluginProcess*> plugin();
-    Result<PluginProcess*> relaunch_after_kill();  // SIGKILL to the one, a successor configured
+    Result<PluginProcess*> relaunch_after_kill();      // SIGKILL to the one, a successor configured
     Result<std::unique_ptr<PluginProcess>> another();  // one more beside it, not configured
     Status configure(PluginProcess& plugin, bool with_agent);
     void drop();  // kills the live instance, if any
@@ -65,7 +65,7 @@ class Bench {
 
     // --- the machine
     bool eventually(const std::function<bool()>& condition, int64_t timeout_ns = 5 * kSecond) const;
-    std::set<pid_t> processes() const;  // all below this process, zombies of no interest reaped
+    std::set<pid_t> processes() const;             // all below this process, zombies of no interest reaped
     std::vector<std::string> left_behind() const;  // mounts and control groups
     std::string last_words() const;                // the end of the plugin's stderr, one line
 

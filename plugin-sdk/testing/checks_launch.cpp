@@ -15,7 +15,9 @@ constexpr int64_t kHoldNs = 700 * kMillisecond;
 constexpr int64_t kShutdownNs = 2 * kSecond;  // then a host kills
 constexpr size_t kShownMax = 120;
 
-std::string shown(std::string_view text) { return std::string(trim(text).substr(0, kShownMax)); }
+std::string shown(std::string_view text) {
+    return std::string(trim(text).substr(0, kShownMax));
+}
 
 Verdict handshake_line(Bench& bench) {
     DROVER_TRY(auto plugin, bench.another());
@@ -35,7 +37,8 @@ Verdict stray_output(Bench& bench) {
     // Whoever prints from a background thread gets a moment for it.
     bench.eventually([&] { return !plugin->printed_after_handshake().empty(); }, kHoldNs);
     const std::string printed = plugin->printed_after_handshake();
-    if (!printed.empty()) return failed("expected nothing on stdout after the line, found \"{}\"", shown(printed));
+    if (!printed.empty())
+        return failed("expected nothing on stdout after the line, found \"{}\"", shown(printed));
     return {};
 }
 
@@ -43,11 +46,14 @@ Verdict refuses(Bench& bench, LaunchOptions options) {
     std::string output;
     options.stderr_path += ".refused";
     (void)write_file(options.stderr_path, "");
-    DROVER_TRY(int status, PluginProcess::run_to_end(options, &output).context("expected an end with exit status 1"));
+    DROVER_TRY(int status,
+               PluginProcess::run_to_end(options, &output).context("expected an end with exit status 1"));
     if (status != 1) return failed("expected exit status 1, found {}", status);
-    if (starts_with(trim(output), "1|2|")) return failed("expected no handshake, found \"{}\"", shown(output));
+    if (starts_with(trim(output), "1|2|"))
+        return failed("expected no handshake, found \"{}\"", shown(output));
     const std::string said = output + read_file(options.stderr_path).value_or("");
-    if (trim(said).empty()) return failed("expected an explanation for the person who ran it, found no output");
+    if (trim(said).empty())
+        return failed("expected an explanation for the person who ran it, found no output");
     (void)bench;
     return {};
 }
@@ -83,10 +89,12 @@ Verdict plugin_info(Bench& bench) {
     if (starts_with(version, "v")) version.remove_prefix(1);
     version = version.substr(0, version.find_first_of("-+"));
     for (const std::string& part : split(version, '.'))
-        if (!parse_uint(part)) return failed("plugin_version: expected numbers with dots, found \"{}\"", info.version);
+        if (!parse_uint(part))
+            return failed("plugin_version: expected numbers with dots, found \"{}\"", info.version);
     for (const std::string& api : info.api_versions)
         if (api == "v0.1.0" || api == "0.1.0") return passed("{} {}", info.name, info.version);
-    return failed("plugin_api_versions: expected v0.1.0 among them, found [{}]", join(info.api_versions, ", "));
+    return failed("plugin_api_versions: expected v0.1.0 among them, found [{}]",
+                  join(info.api_versions, ", "));
 }
 
 Verdict config_schema(Bench& bench) {
@@ -98,7 +106,8 @@ Verdict config_schema(Bench& bench) {
 }
 
 Verdict set_config_twice(Bench& bench) {
-    // As a Nomad agent does it before the launch that counts: the same bytes twice, without the agent's own config.
+    // As a Nomad agent does it before the launch that counts: the same bytes twice, without the agent's own
+    // config.
     DROVER_TRY(auto plugin, bench.another());
     DROVER_CHECK(bench.configure(*plugin, false).context("SetConfig without the agent's config"));
     DROVER_CHECK(bench.configure(*plugin, false).context("SetConfig a second time"));
@@ -143,7 +152,8 @@ Verdict streams_held(Bench& bench) {
     for (auto [stream, name] : {std::pair(HostStream::Stdio, "GRPCStdio/StreamStdio"),
                                 std::pair(HostStream::Broker, "GRPCBroker/StartStream")}) {
         const HeldStream seen = hold_stream(plugin->channel(), stream, kHoldNs);
-        if (!seen.ended) ++held;
+        if (!seen.ended)
+            ++held;
         else if (seen.ended->code() != Code::Unimplemented)
             return failed("{}: expected it to stay open, found: {}", name, seen.ended->message());
     }
@@ -151,7 +161,8 @@ Verdict streams_held(Bench& bench) {
     return {};
 }
 
-// What a Nomad agent does when it starts: two short launches, while the instance of the last agent still lives.
+// What a Nomad agent does when it starts: two short launches, while the instance of the last agent still
+// lives.
 Verdict second_instances(Bench& bench) {
     DROVER_TRY(PluginProcess * live, bench.plugin());
     for (int launch = 1; launch <= 2; ++launch) {
@@ -172,7 +183,8 @@ Verdict shutdown(Bench& bench) {
     DROVER_TRY(int status, plugin->shutdown(kShutdownNs).context("after GRPCController/Shutdown"));
     const int64_t took = mono_now() - begun;
     if (status != 0) return failed("expected exit status 0, found {}", status);
-    if (!socket.empty() && path_exists(socket)) return failed("expected the socket to be removed, found {}", socket);
+    if (!socket.empty() && path_exists(socket))
+        return failed("expected the socket to be removed, found {}", socket);
     return passed("after {} ms", took / kMillisecond);
 }
 
@@ -182,22 +194,26 @@ const std::vector<Check>& launch_checks() {
     using enum CheckKind;
     using enum Needs;
     static const std::vector<Check> table = {
-        {"handshake/line", "The first line on stdout is 1|2|unix|<socket>|grpc|, and calls are answered then", Any,
-         Nothing, handshake_line},
-        {"handshake/cookie-absent", "Run by hand it explains itself and exits with 1", Any, Nothing, cookie_absent},
-        {"handshake/cookie-wrong", "Another host's cookie is refused with exit status 1", Any, Nothing, cookie_wrong},
+        {"handshake/line", "The first line on stdout is 1|2|unix|<socket>|grpc|, and calls are answered then",
+         Any, Nothing, handshake_line},
+        {"handshake/cookie-absent", "Run by hand it explains itself and exits with 1", Any, Nothing,
+         cookie_absent},
+        {"handshake/cookie-wrong", "Another host's cookie is refused with exit status 1", Any, Nothing,
+         cookie_wrong},
         {"handshake/stray-output", "Nothing but the line is printed to stdout", Any, Plugin, stray_output},
         {"base/plugin-info", "A type, a name, a version, and API version v0.1.0", Any, Plugin, plugin_info},
         {"base/config-schema", "The schema is a valid one and takes the config", Any, Plugin, config_schema},
-        {"base/set-config-twice", "SetConfig may be repeated, with and without the agent's config", Any, Plugin,
-         set_config_twice},
-        {"base/set-config-refused", "A config that is no msgpack is an error, and the plugin lives on", Any, Plugin,
-         set_config_refused},
+        {"base/set-config-twice", "SetConfig may be repeated, with and without the agent's config", Any,
+         Plugin, set_config_twice},
+        {"base/set-config-refused", "A config that is no msgpack is an error, and the plugin lives on", Any,
+         Plugin, set_config_refused},
         {"base/health", "grpc.health.v1 says SERVING for \"plugin\"", Any, Plugin, health},
         {"base/streams-held", "The stdio and broker streams stay open", Any, Plugin, streams_held},
-        {"base/second-instances", "Short second instances do not disturb a live one", Any, Plugin, second_instances},
+        {"base/second-instances", "Short second instances do not disturb a live one", Any, Plugin,
+         second_instances},
         {"base/interrupt", "SIGINT is ignored", Any, Plugin, ignores_interrupt},
-        {"base/shutdown", "GRPCController/Shutdown ends it within 2 s, with exit status 0", Any, Plugin, shutdown},
+        {"base/shutdown", "GRPCController/Shutdown ends it within 2 s, with exit status 0", Any, Plugin,
+         shutdown},
     };
     return table;
 }

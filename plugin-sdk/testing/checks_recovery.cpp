@@ -51,12 +51,12 @@ Verdict exit_while_dead(Bench& bench) {
     if (pid > 0) bench.eventually([&] { return !bench.processes().count(pid); });
     DROVER_TRY(PluginProcess * plugin, bench.plugin());
     DROVER_CHECK(plugin->recover_task(stored(started)).context("RecoverTask"));
-    DROVER_TRY(ExitResult exit, plugin->wait_task(id, bench.options().call_timeout_ns)
-                                    .context("WaitTask after RecoverTask"));
+    DROVER_TRY(ExitResult exit,
+               plugin->wait_task(id, bench.options().call_timeout_ns).context("WaitTask after RecoverTask"));
     const int32_t expected = bench.config().ending->exit_code;
     if (exit.exit_code != expected || exit.signal != 0 || !exit.error.empty())
-        return failed("expected exit code {}, found exit code {}, signal {}, error \"{}\"", expected, exit.exit_code,
-                      exit.signal, exit.error);
+        return failed("expected exit code {}, found exit code {}, signal {}, error \"{}\"", expected,
+                      exit.exit_code, exit.signal, exit.error);
     return {};
 }
 
@@ -97,14 +97,16 @@ Verdict one_life(Bench& bench) {
     const std::string& id = started.handle.config.id;
     DROVER_TRY(PluginProcess * plugin, bench.plugin());
     Status destroyed;
-    auto waited = plugin->wait_many({id}, bench.options().call_timeout_ns, [&] { destroyed = bench.forget(id); });
+    auto waited =
+        plugin->wait_many({id}, bench.options().call_timeout_ns, [&] { destroyed = bench.forget(id); });
     DROVER_CHECK(std::move(destroyed));
     if (!waited && waited.error().code() == Code::DeadlineExceeded)
         return failed("WaitTask: expected an answer when the task is destroyed, found none");
     return {};
 }
 
-Verdict growth(Bench& bench, const Usage& before, const Usage& after, size_t processes_before, size_t processes) {
+Verdict growth(Bench& bench, const Usage& before, const Usage& after, size_t processes_before,
+               size_t processes) {
     const int64_t tasks = bench.options().tasks;
     const std::tuple<const char*, int64_t, int64_t> figures[] = {
         {"threads", after.threads - before.threads, kThreadsSpare + tasks * kThreadsPer100Tasks / 100},
@@ -114,7 +116,8 @@ Verdict growth(Bench& bench, const Usage& before, const Usage& after, size_t pro
     std::vector<std::string> grown;
     for (const auto& [name, found, allowed] : figures)
         if (found > allowed) grown.push_back(fmt::format("{} {} more (at most {})", found, name, allowed));
-    if (processes > processes_before) grown.push_back(fmt::format("{} processes more", processes - processes_before));
+    if (processes > processes_before)
+        grown.push_back(fmt::format("{} processes more", processes - processes_before));
     if (!grown.empty()) return failed("after {} tasks found {}", tasks, join(grown, ", "));
     return passed("{} tasks: {:+} threads, {:+} descriptors, {:+} KiB", tasks, after.threads - before.threads,
                   after.fds - before.fds, (after.private_bytes - before.private_bytes) / 1024);
@@ -137,7 +140,8 @@ Verdict leaks(Bench& bench) {
             DROVER_TRY(before, usage_of(pid));
             processes_before = bench.processes().size();
         }
-        if (bench.options().on_progress) bench.options().on_progress({"leaks/tasks", ""}, done + 1, warm_up + tasks);
+        if (bench.options().on_progress)
+            bench.options().on_progress({"leaks/tasks", ""}, done + 1, warm_up + tasks);
     }
     // What ends a moment after the answer may do so.
     Usage after;
@@ -179,17 +183,18 @@ const std::vector<Check>& recovery_checks() {
     using enum CheckKind;
     using enum Needs;
     static const std::vector<Check> table = {
-        {"recover/same-task", "The task outlives kill -9 of the plugin, and RecoverTask finds the same one", Driver,
-         Tasks, same_task},
-        {"recover/exit-code", "The exit code of a task that ended while the plugin was dead is not lost", Driver, Tasks,
-         exit_while_dead},
+        {"recover/same-task", "The task outlives kill -9 of the plugin, and RecoverTask finds the same one",
+         Driver, Tasks, same_task},
+        {"recover/exit-code", "The exit code of a task that ended while the plugin was dead is not lost",
+         Driver, Tasks, exit_while_dead},
         {"recover/unknown", "A handle of no task is an error", Driver, Plugin, unknown_handle},
-        {"recover/second-instances", "Short second instances leave the tasks of a live one alone", Driver, Tasks,
-         beside_tasks},
-        {"leaks/tasks", "Many tasks leave no threads, descriptors, sockets, memory or processes in the plugin", Driver,
+        {"recover/second-instances", "Short second instances leave the tasks of a live one alone", Driver,
+         Tasks, beside_tasks},
+        {"leaks/tasks",
+         "Many tasks leave no threads, descriptors, sockets, memory or processes in the plugin", Driver,
          Tasks, leaks},
-        {"leaks/left-behind", "After the last task and the plugin's end no process, mount or state is left", Driver,
-         Tasks, left_behind},
+        {"leaks/left-behind", "After the last task and the plugin's end no process, mount or state is left",
+         Driver, Tasks, left_behind},
     };
     return table;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checks of what can be done with a running task: signals, exec, figures. What a driver does not declare is skipped.
+// Checks of what can be done with a running task: signals, exec, figures. What a driver does not declare is
+// skipped.
 #include "base/strings.h"
 #include "plugin-sdk/testing/bench.h"
 
@@ -12,14 +13,16 @@ bool looks_dead(const Error& error) {
 
 SuiteExec command_of(Bench& bench) {
     if (bench.config().exec) return *bench.config().exec;
-    return {.command = {"/bin/sh", "-c", "echo drover-check; exit 3"}, .exit_code = 3, .stdout_text = "drover-check\n"};
+    return {.command = {"/bin/sh", "-c", "echo drover-check; exit 3"},
+            .exit_code = 3,
+            .stdout_text = "drover-check\n"};
 }
 
 // As expected, or what is wrong.
 Verdict judge(const SuiteExec& expected, const ExitResult& exit, const std::string& out) {
     if (exit.exit_code != expected.exit_code || exit.signal != 0)
-        return failed("expected exit code {}, found exit code {}, signal {}", expected.exit_code, exit.exit_code,
-                      exit.signal);
+        return failed("expected exit code {}, found exit code {}, signal {}", expected.exit_code,
+                      exit.exit_code, exit.signal);
     if (out.find(expected.stdout_text) == std::string::npos)
         return failed("stdout: expected \"{}\", found \"{}\"", expected.stdout_text, out.substr(0, 120));
     return {};
@@ -33,7 +36,8 @@ Verdict exec(Bench& bench) {
     const SuiteExec wanted = command_of(bench);
     DROVER_TRY(ExecOutput output,
                plugin->exec_task(started.handle.config.id, wanted.command, 5 * kSecond).context("ExecTask"));
-    if (Verdict bad = judge(wanted, output.exit, output.stdout_bytes); bad.outcome != Outcome::Pass) return bad;
+    if (Verdict bad = judge(wanted, output.exit, output.stdout_bytes); bad.outcome != Outcome::Pass)
+        return bad;
     if (plugin->exec_task("no-such-alloc/check/00000000", wanted.command, kSecond))
         return failed("in an unknown task: expected an error, found OK");
     return {};
@@ -79,7 +83,8 @@ Verdict signal(Bench& bench) {
     if (!capabilities.send_signals) {
         Status refused = plugin->signal_task(id, "SIGTERM");
         if (refused) return failed("send_signals is not declared: expected an error, found OK");
-        if (looks_dead(refused.error())) return failed("expected an error, found: {}", refused.error().message());
+        if (looks_dead(refused.error()))
+            return failed("expected an error, found: {}", refused.error().message());
         return skipped("send_signals is not declared (SignalTask is refused, as it must be)");
     }
     Status unknown = plugin->signal_task(id, "SIGNOSUCH");
@@ -98,7 +103,8 @@ Verdict stats(Bench& bench) {
     const std::string& id = started.handle.config.id;
     DROVER_TRY(PluginProcess * plugin, bench.plugin());
     auto samples = plugin->task_stats(id, 200 * kMillisecond, 2);
-    if (!samples && (samples.error().code() == Code::Unimplemented || samples.error().code() == Code::DeadlineExceeded))
+    if (!samples &&
+        (samples.error().code() == Code::Unimplemented || samples.error().code() == Code::DeadlineExceeded))
         return skipped("no figures: {}", samples.error().message());
     if (!samples) return std::move(samples).error().context("TaskStats");
     bool measured = false;
@@ -107,8 +113,8 @@ Verdict stats(Bench& bench) {
         measured |= sample.total != ResourceUsage{};
     }
     if (samples->back().timestamp_unix_ns <= samples->front().timestamp_unix_ns)
-        return failed("timestamps: expected them to rise, found {} after {}", samples->back().timestamp_unix_ns,
-                      samples->front().timestamp_unix_ns);
+        return failed("timestamps: expected them to rise, found {} after {}",
+                      samples->back().timestamp_unix_ns, samples->front().timestamp_unix_ns);
     if (!measured) return failed("measured_fields: expected at least one, found none in two samples");
     auto unknown = plugin->task_stats("no-such-alloc/check/00000000", 200 * kMillisecond, 1);
     if (unknown) return failed("of an unknown task: expected an error, found a sample");
@@ -140,8 +146,8 @@ const std::vector<Check>& task_checks() {
         {"task/stats", "TaskStats gives samples with times and measured fields", Driver, Tasks, stats},
         {"task/signal", "Signals are delivered, unknown ones refused", Driver, Tasks, signal},
         {"task/exec", "A command runs in the task: output and exit code", Driver, Tasks, exec},
-        {"task/exec-streaming", "The same with streams: input, its end, heartbeats, a person who goes away", Driver, Tasks,
-         exec_streaming},
+        {"task/exec-streaming", "The same with streams: input, its end, heartbeats, a person who goes away",
+         Driver, Tasks, exec_streaming},
     };
     return table;
 }

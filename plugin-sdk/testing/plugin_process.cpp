@@ -168,7 +168,8 @@ Result<std::unique_ptr<PluginProcess>> PluginProcess::launch(const LaunchOptions
     grpc::ChannelArguments arguments;
     arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    self.channel = grpc::CreateCustomChannel(tcp ? parts[3] : "unix:" + self.socket, grpc::InsecureChannelCredentials(), arguments);
+    self.channel = grpc::CreateCustomChannel(tcp ? parts[3] : "unix:" + self.socket,
+                                             grpc::InsecureChannelCredentials(), arguments);
     self.base = basepb::BasePlugin::NewStub(self.channel);
     self.driver = driverpb::Driver::NewStub(self.channel);
     return plugin;

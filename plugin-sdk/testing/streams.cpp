@@ -46,7 +46,8 @@ HeldStream hold_stream(const std::shared_ptr<grpc::Channel>& channel, HostStream
             return read_on<plugin::ConnInfo>(plugin::GRPCBroker::NewStub(channel)->StartStream(&context));
         case HostStream::DeviceFingerprint:
             return read_on<devicepb::FingerprintResponse>(
-                devicepb::DevicePlugin::NewStub(channel)->Fingerprint(&context, devicepb::FingerprintRequest()));
+                devicepb::DevicePlugin::NewStub(channel)->Fingerprint(&context,
+                                                                      devicepb::FingerprintRequest()));
     }
     return {};
 }

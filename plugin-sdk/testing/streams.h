@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The streams that a host opens and leaves open for as long as the plugin lives: whether a plugin holds them. Private
-// to the suite.
+// The streams that a host opens and leaves open for as long as the plugin lives: whether a plugin holds them.
+// Private to the suite.
 #pragma once
 #include <cstdint>
 #include <memory>

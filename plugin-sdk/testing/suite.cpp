@@ -31,7 +31,8 @@ Result<std::string> find_binary(const std::string& path) {
     if (::stat(out.c_str(), &info) != 0) return Error::from_errno(path);
     if (!S_ISREG(info.st_mode)) return make_error(Code::InvalidArgument, "{}: is no file", path);
     if (::access(out.c_str(), X_OK) != 0)
-        return make_error(Code::PermissionDenied, "{}: is not executable (mode {:04o})", path, info.st_mode & 07777);
+        return make_error(Code::PermissionDenied, "{}: is not executable (mode {:04o})", path,
+                          info.st_mode & 07777);
     return out;
 }
 
@@ -53,7 +54,8 @@ class Runner {
                 verdict = failed("cleaning up: {}", cleaned.error().message());
             if (verdict.outcome == Outcome::Fail) after_failure(check, verdict);
         }
-        report_.results.push_back({std::string(check.name), verdict.outcome, verdict.detail, mono_now() - begun});
+        report_.results.push_back(
+            {std::string(check.name), verdict.outcome, verdict.detail, mono_now() - begun});
         if (options.on_end) options.on_end(report_.results.back());
     }
 
@@ -113,22 +115,27 @@ class Runner {
 }  // namespace
 
 ConfigSource plain_config(Value::Map config) {
-    return [bytes = msgpack_encode(Value(std::move(config)))](const HclSpec&) -> Result<std::string> { return bytes; };
+    return [bytes = msgpack_encode(Value(std::move(config)))](const HclSpec&) -> Result<std::string> {
+        return bytes;
+    };
 }
 
 std::optional<SuiteConfig> bundled_config(const std::string& driver) {
     const std::string said = "drover-check\n";
     SuiteConfig out;
-    auto task = [](Value::Map config) { return SuiteTask{.config = plain_config(std::move(config)), .user = ""}; };
+    auto task = [](Value::Map config) {
+        return SuiteTask{.config = plain_config(std::move(config)), .user = ""};
+    };
     if (driver == "mock_driver") {
-        out.running = task({{"run_for", "1h"},
-                            {"exec_command", Value::Map{{"exit_code", 3}, {"stdout_string", said}}}});
+        out.running = task(
+            {{"run_for", "1h"}, {"exec_command", Value::Map{{"exit_code", 3}, {"stdout_string", said}}}});
         out.exec = SuiteExec{.command = {"scripted"}, .exit_code = 3, .stdout_text = said};
         out.ending = task({{"run_for", "300ms"}, {"exit_code", 3}, {"stdout_string", said}});
     } else if (driver == "raw_exec" || driver == "exec") {
         if (driver == "raw_exec") out.plugin = plain_config({{"enabled", true}});
         out.running = task({{"command", "/bin/sleep"}, {"args", Value::List{"3600"}}});
-        out.ending = task({{"command", "/bin/sh"}, {"args", Value::List{"-c", "echo drover-check; sleep 0.3; exit 3"}}});
+        out.ending = task(
+            {{"command", "/bin/sh"}, {"args", Value::List{"-c", "echo drover-check; sleep 0.3; exit 3"}}});
     } else {
         return std::nullopt;
     }

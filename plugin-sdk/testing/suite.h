@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The conformance suite: a table of named checks that any plugin of Nomad's protocol must pass, in any language, driver
-// or device. `drover plugin check` prints its results, tests/conformance runs it over the bundled drivers. Checks trust
-// nothing: each call has a deadline, and what a plugin started is destroyed or killed whatever it does.
+// The conformance suite: a table of named checks that any plugin of Nomad's protocol must pass, in any
+// language, driver or device. `drover plugin check` prints its results, tests/conformance runs it over the
+// bundled drivers. Checks trust nothing: each call has a deadline, and what a plugin started is destroyed or
+// killed whatever it does.
 //
-// One run at a time in a process, on one thread: while it lasts the process is a child subreaper, so that tasks whose
-// plugin was killed are found again.
+// One run at a time in a process, on one thread: while it lasts the process is a child subreaper, so that
+// tasks whose plugin was killed are found again.
 #pragma once
 #include <atomic>
 #include <functional>
@@ -61,10 +62,10 @@ std::vector<CheckInfo> suite_checks();
 
 struct SuiteOptions {
     std::string binary;
-    SuiteConfig config;                 // what is not set comes from bundled_config() of the plugin's name
-    ConfigSource empty_config;          // an empty block, for a plugin without a configuration; null: an empty map
-    std::string run;                    // only checks whose name contains it
-    int tasks = 200;                    // how many the check for leaks starts
+    SuiteConfig config;         // what is not set comes from bundled_config() of the plugin's name
+    ConfigSource empty_config;  // an empty block, for a plugin without a configuration; null: an empty map
+    std::string run;            // only checks whose name contains it
+    int tasks = 200;            // how many the check for leaks starts
     int64_t call_timeout_ns = 10 * kSecond;
     const std::atomic<bool>* stop = nullptr;  // set: no further check is begun, what runs is cleaned up
     std::function<void(const CheckInfo&)> on_begin;
@@ -74,10 +75,12 @@ struct SuiteOptions {
 
 struct SuiteReport {
     std::optional<PluginInfo> plugin;  // none: it never told
-    std::vector<CheckResult> results;  // in the table's order; checks of the other kind of plugin are not in it
-    bool passed() const;               // nothing failed, and something passed
+    std::vector<CheckResult>
+        results;          // in the table's order; checks of the other kind of plugin are not in it
+    bool passed() const;  // nothing failed, and something passed
 };
-// An Error when nothing could be checked: no such file, not executable, no check of that name, no temporary directory.
+// An Error when nothing could be checked: no such file, not executable, no check of that name, no temporary
+// directory.
 Result<SuiteReport> run_suite(const SuiteOptions& options);
 
 }  // namespace drover::sdk::testing

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The suite of `drover plugin check` over the bundled drivers, and over plugins that break one rule each: every check
-// passes on a good plugin and fails on a bad one. Needs root; skipped without.
+// The suite of `drover plugin check` over the bundled drivers, and over plugins that break one rule each:
+// every check passes on a good plugin and fails on a bad one. Needs root; skipped without.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -60,7 +60,8 @@ TEST_P(GoodPlugin, PassesEveryCheck) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Bundled, GoodPlugin,
-                         ::testing::Values(kMockBinary, "plugins/drover-driver-raw_exec", "plugins/drover-driver-exec"),
+                         ::testing::Values(kMockBinary, "plugins/drover-driver-raw_exec",
+                                           "plugins/drover-driver-exec"),
                          [](const auto& info) { return info.param.substr(info.param.rfind('-') + 1); });
 
 // --- bad ones
@@ -73,8 +74,12 @@ struct Bad {
     Value::Map running = {};
     friend void PrintTo(const Bad& bad, std::ostream* out) { *out << bad.check; }
 };
-Value::Map faults(const char* name) { return {{"faults", Value::List{name}}}; }
-Value::Map at(const char* kind, const char* rpc) { return {{kind, rpc}}; }
+Value::Map faults(const char* name) {
+    return {{"faults", Value::List{name}}};
+}
+Value::Map at(const char* kind, const char* rpc) {
+    return {{kind, rpc}};
+}
 
 const Bad kBad[] = {
     {"handshake/line", "found \"hello\"", {}, "echo hello; exec \"$MOCK\""},
@@ -83,14 +88,24 @@ const Bad kBad[] = {
     {"handshake/line", "without a line's end", {}, "exec tr '\\0' x < /dev/zero"},
     {"handshake/line", "found \"\"", {}, "exit 3"},
     {"handshake/line", "expected a socket at", {}, "echo '1|2|unix|/no/such|grpc|'; exec sleep 60"},
-    {"handshake/cookie-absent", "expected no handshake",
-     {}, "export NOMAD_PLUGIN_MAGIC_COOKIE=e4327c2e01eabfd75a8a67adb114fb34a757d57eee7728d857a8cec6e91a7255\n"
-         "echo '1|2|unix|/x|grpc|'; exit 1"},
-    {"handshake/cookie-absent", "exit status 1, found 0", {}, "[ -n \"$NOMAD_PLUGIN_MAGIC_COOKIE\" ] || exit 0; exec \"$MOCK\""},
-    {"handshake/cookie-absent", "no output", {}, "[ -n \"$NOMAD_PLUGIN_MAGIC_COOKIE\" ] || exit 1; exec \"$MOCK\""},
-    {"handshake/cookie-wrong", "still runs",
-     {}, "export NOMAD_PLUGIN_MAGIC_COOKIE=e4327c2e01eabfd75a8a67adb114fb34a757d57eee7728d857a8cec6e91a7255\n"
-         "exec \"$MOCK\""},
+    {"handshake/cookie-absent",
+     "expected no handshake",
+     {},
+     "export NOMAD_PLUGIN_MAGIC_COOKIE=e4327c2e01eabfd75a8a67adb114fb34a757d57eee7728d857a8cec6e91a7255\n"
+     "echo '1|2|unix|/x|grpc|'; exit 1"},
+    {"handshake/cookie-absent",
+     "exit status 1, found 0",
+     {},
+     "[ -n \"$NOMAD_PLUGIN_MAGIC_COOKIE\" ] || exit 0; exec \"$MOCK\""},
+    {"handshake/cookie-absent",
+     "no output",
+     {},
+     "[ -n \"$NOMAD_PLUGIN_MAGIC_COOKIE\" ] || exit 1; exec \"$MOCK\""},
+    {"handshake/cookie-wrong",
+     "still runs",
+     {},
+     "export NOMAD_PLUGIN_MAGIC_COOKIE=e4327c2e01eabfd75a8a67adb114fb34a757d57eee7728d857a8cec6e91a7255\n"
+     "exec \"$MOCK\""},
     {"handshake/stray-output", "found \"noise\"", {}, "\"$MOCK\" | sed -u 's/$/\\nnoise/'"},
     {"base/plugin-info", "", at("crash_at", "PluginInfo"), ""},
     {"base/config-schema", "", at("crash_at", "ConfigSchema"), ""},
@@ -123,10 +138,16 @@ const Bad kBad[] = {
     {"task/signal", "SIGNOSUCH", faults("accepts_any_signal"), ""},
     {"task/signal", "no signals here", {}, "", {{"run_for", "1h"}, {"signal_error", "no signals here"}}},
     {"task/exec", "no exec_command", {}, "", {{"run_for", "1h"}}},
-    {"task/exec", "expected exit code 3, found exit code 4", {}, "",
+    {"task/exec",
+     "expected exit code 3, found exit code 4",
+     {},
+     "",
      {{"run_for", "1h"}, {"exec_command", Value::Map{{"exit_code", 4}}}}},
     {"task/exec-streaming", "no exec_command", {}, "", {{"run_for", "1h"}}},
-    {"task/exec-streaming", "stdout: expected", {}, "",
+    {"task/exec-streaming",
+     "stdout: expected",
+     {},
+     "",
      {{"run_for", "1h"}, {"exec_command", Value::Map{{"exit_code", 3}, {"stdout_string", "other"}}}}},
     {"recover/same-task", "is not known", faults("recovers_nothing"), ""},
     {"recover/same-task", "started_at", faults("recovers_anew"), ""},
@@ -198,7 +219,8 @@ TEST(Suite, TellsWhatItCannotRun) {
     char file[] = "/tmp/drover-bad-XXXXXX";
     ASSERT_GE(::mkstemp(file), 0);
     options.binary = file;
-    EXPECT_NE(sdk::testing::run_suite(options).error().message().find("is not executable"), std::string::npos);
+    EXPECT_NE(sdk::testing::run_suite(options).error().message().find("is not executable"),
+              std::string::npos);
     ::unlink(file);
     options.binary = built(kMockBinary);
     options.run = "no/such/check";
