@@ -73,7 +73,9 @@ Result<std::string> read_line(int fd, int64_t timeout_ns) {
     for (int64_t deadline = mono_now() + timeout_ns;;) {
         int64_t left = (deadline - mono_now()) / kMillisecond;
         pollfd wait{fd, POLLIN, 0};
-        if (left <= 0 || ::poll(&wait, 1, static_cast<int>(left)) == 0)
+        const int ready = left > 0 ? ::poll(&wait, 1, static_cast<int>(left)) : 0;
+        if (ready < 0 && errno == EINTR) continue;
+        if (ready == 0)
             return make_error(Code::DeadlineExceeded, "no line from the plugin after {}, only \"{}\"",
                               format_duration(timeout_ns), text);
         char byte;
