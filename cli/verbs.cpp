@@ -41,7 +41,7 @@ void add_groups(std::vector<Command>& all) {
     all.push_back(group("namespace", "Interact with namespaces"));
     all.push_back(group("operator", "Tools for the operators of a cluster"));
     all.push_back(group("operator scheduler", "The scheduler's configuration"));
-    all.push_back(group("plugin", "Inspect plugins"));
+    all.push_back(group("plugin", "Inspect and check plugins"));
     all.push_back(group("system", "Interact with the system"));
     all.push_back(group("system reconcile", "Repair what can drift"));
 }
@@ -266,6 +266,25 @@ void add_cluster_verbs(std::vector<Command>& all) {
          .args_max = 1,
          .args_error = "This command takes one argument: <name>",
          .run = plugin_restart});
+        {.name = "plugin check",
+         .synopsis = "Check that a plugin keeps the rules of the plugin protocol",
+         .usage = "[options] <binary>",
+         .description = "Starts the driver or device plugin, in any language, as an agent would, and tries each rule: "
+                        "handshake, schemas, configuration errors, fingerprint, the life of a task, recovery after "
+                        "kill -9, leaks over 200 tasks. Prints a line for each check, and exits with 1 when one has "
+                        "failed. No agent is needed; what the plugin has started is cleaned up.",
+         .general = General::None,
+         .flags = {{"config", kText,
+                    "An HCL file: plugin { } with the plugin's config; task \"running\" and task \"ending\" with "
+                    "config { } for a task that runs until it is stopped and one that ends by itself (exit_code, "
+                    "stdout, user); exec { } with a command to run in the running task. drover's own drivers of "
+                    "processes need none."},
+                   {"run", kText, "Only the checks whose name contains this."},
+                   {"json", kBool, "Print the report as JSON."}},
+         .args_min = 1,
+         .args_max = 1,
+         .args_error = "This command takes one argument: <binary>",
+         .run = plugin_check});
     all.push_back(
         {.name = "system gc", .synopsis = "Run the system garbage collection process", .run = system_gc});
     all.push_back({.name = "system reconcile summaries",

@@ -39,6 +39,7 @@ int operator_api(Invocation& in);
 int operator_metrics(Invocation& in);
 int operator_scheduler_get(Invocation& in);
 int operator_scheduler_set(Invocation& in);
+int plugin_check(Invocation& in);
 int plugin_status(Invocation& in);
 int plugin_restart(Invocation& in);
 int server_members(Invocation& in);

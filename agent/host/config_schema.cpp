@@ -10,6 +10,7 @@
 #include "hcl/convert.h"
 #include "hcl/functions.h"
 #include "hcl/parser.h"
+#include "plugin-sdk/wire/driver_wire.h"
 #include "proto/model/model.pb.h"
 #include "proto/plugin/hclspec.pb.h"
 
@@ -369,6 +370,12 @@ class Decoder {
 Result<ConfigSchema> ConfigSchema::compile(const spec::Spec& spec) {
     DROVER_TRY(Node root, Compiler().compile(spec, "", "", 0));
     return ConfigSchema(std::make_shared<const Node>(std::move(root)));
+}
+
+Result<ConfigSchema> ConfigSchema::compile(const sdk::HclSpec& in) {
+    spec::Spec message;
+    sdk::wire::to_proto(in, &message);
+    return compile(message);
 }
 
 Result<hcl::Value> ConfigSchema::decode(const model::MapValue& config,

@@ -16,6 +16,9 @@ class Value;
 namespace drover::model {
 class MapValue;
 }
+namespace drover::sdk {
+struct HclSpec;
+}
 namespace hashicorp::nomad::plugins::shared::hclspec {
 class Spec;
 }
@@ -27,6 +30,8 @@ class ConfigSchema {
     // InvalidArgument names what is wrong with the schema and where ("in ports.nested: Missing name in
     // attribute spec").
     static Result<ConfigSchema> compile(const hashicorp::nomad::plugins::shared::hclspec::Spec& spec);
+
+    static Result<ConfigSchema> compile(const sdk::HclSpec& spec);
 
     // `variables`: null means that variables make no sense here (the agent's plugin blocks). Names may be
     // dotted. InvalidArgument: every finding on its own line.

@@ -2,4 +2,6 @@
 #include "drivers/mock/mock_driver.h"
 #include "drover/serve.h"
 
-int main(int argc, char** argv) { return drover::sdk::serve<drover::drivers::MockDriver>(argc, argv); }
+int main(int argc, char** argv) {
+    return drover::sdk::serve<drover::drivers::MockDriver>(argc, argv);
+}

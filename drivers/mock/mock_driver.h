@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// MockDriver: the smallest complete driver, and the one that misbehaves on request. Its tasks are threads that wait; a
-// job file scripts them (mock_config.h). Used by tests and as the example for authors; never installed.
+// MockDriver: tasks that are only a clock, scripted by the job file (mock_config.h), also to misbehave. For
+// tests of whatever talks to drivers; never installed.
 #pragma once
 #include <map>
 #include <memory>
 #include <mutex>
 
+#include "base/fd.h"
 #include "drivers/mock/mock_config.h"
+#include "drivers/mock/mock_script.h"
 #include "drover/driver.h"
 
 namespace drover::drivers {
@@ -16,12 +18,13 @@ class MockTask;
 class MockDriver final : public sdk::Driver {
  public:
     std::string name() const override { return "mock_driver"; }
-    std::string version() const override { return "0.1.0"; }
+    std::string version() const override;  // PluginInfo asks for it
     sdk::Capabilities capabilities() const override;
-    std::optional<sdk::HclSpec> config_schema() const override { return mock_plugin_schema().spec(); }
-    sdk::HclSpec task_config_schema() const override { return mock_task_schema().spec(); }
+    std::optional<sdk::HclSpec> config_schema() const override;
+    sdk::HclSpec task_config_schema() const override;
     Status set_config(std::string_view msgpack, const std::optional<sdk::AgentConfig>& agent) override;
     sdk::Fingerprint fingerprint() override;
+    int64_t fingerprint_period_ns() const override;
 
     Result<sdk::StartedTask> start_task(const sdk::TaskConfig& config) override;
     Status recover_task(const sdk::TaskHandle& handle) override;
@@ -31,14 +34,29 @@ class MockDriver final : public sdk::Driver {
     Result<sdk::TaskStatus> inspect_task(const std::string& task_id) override;
     Result<sdk::TaskStats> task_stats(const std::string& task_id) override;
     Status signal_task(const std::string& task_id, const std::string& signal) override;
+    Result<sdk::ExecOutput> exec_task(const std::string& task_id, const std::vector<std::string>& command,
+                                      int64_t timeout_ns) override;
+    Result<sdk::ExitResult> exec_task_streaming(const std::string& task_id, const sdk::ExecRequest& request,
+                                                sdk::ExecStream& stream) override;
 
  private:
+    // One SetConfig's worth.
+    struct Plugin {
+        MockPluginConfig config;
+        int64_t since_ns = 0;
+        std::unique_ptr<Script> script = std::make_unique<Script>();
+    };
+    std::shared_ptr<Plugin> plugin() const;
+    bool fault(std::string_view name) const;
     // The task, after doing what its script says about this RPC.
     Result<std::shared_ptr<MockTask>> find(const std::string& task_id, std::string_view rpc);
-    MockPluginConfig config() const;
+    Result<std::shared_ptr<MockTask>> add(const sdk::TaskConfig& task, MockTaskConfig config,
+                                          int64_t started_unix_ns);
 
     mutable std::mutex mutex_;
-    MockPluginConfig config_;
+    std::shared_ptr<Plugin> plugin_ = std::make_shared<Plugin>();
+    int configured_ = 0;
+    UniqueFd lock_;
     std::map<std::string, std::shared_ptr<MockTask>> tasks_;
 };
 

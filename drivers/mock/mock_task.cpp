@@ -19,7 +19,10 @@ std::chrono::system_clock::time_point time_point(int64_t unix_ns) {
 }  // namespace
 
 MockTask::MockTask(sdk::TaskConfig task, MockTaskConfig config, int64_t started_unix_ns)
-    : task_(std::move(task)), config_(std::move(config)), started_unix_ns_(started_unix_ns) {
+    : task_(std::move(task)),
+      config_(std::move(config)),
+      started_unix_ns_(started_unix_ns),
+      script_(config_.rpc, config_.crash_at, config_.hang_at) {
     bool recovered = unix_now() - started_unix_ns_ > kSecond / 10;
     thread_ = std::thread([this, recovered] { run(recovered); });
 }
@@ -58,7 +61,8 @@ void MockTask::write_output() {
     if (task_.stdout_path.empty()) return;
     UniqueFd fd(::open(task_.stdout_path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
     if (!fd) {
-        log::error("mock_driver", "cannot open the task's stdout", {{"path", task_.stdout_path}, {"errno", errno}});
+        log::error("mock_driver", "cannot open the task's stdout",
+                   {{"path", task_.stdout_path}, {"errno", errno}});
         return;
     }
     for (int32_t i = 0; i <= config_.stdout_repeat; ++i) {

@@ -8,17 +8,20 @@
 #include <vector>
 
 #include "drivers/mock/mock_config.h"
+#include "drivers/mock/mock_script.h"
 #include "drover/driver.h"
 
 namespace drover::drivers {
 
 class MockTask {
  public:
-    // `started_unix_ns` may lie in the past (a recovered task): what was to be written by then is not written again.
+    // `started_unix_ns` may lie in the past (a recovered task): what was to be written by then is not written
+    // again.
     MockTask(sdk::TaskConfig task, MockTaskConfig config, int64_t started_unix_ns);
     ~MockTask();  // ends it
 
     const MockTaskConfig& config() const { return config_; }
+    Script& script() { return script_; }
     void wait(sdk::ExitCallback done);
     // Returns when it has ended: kill_after after this call, or at once after timeout_ns.
     void stop(int64_t timeout_ns);
@@ -28,11 +31,13 @@ class MockTask {
  private:
     void run(bool recovered);
     void write_output();
-    bool sleep_until(std::unique_lock<std::mutex>& lock, std::chrono::system_clock::time_point when);  // false: stopped
+    bool sleep_until(std::unique_lock<std::mutex>& lock,
+                     std::chrono::system_clock::time_point when);  // false: stopped
 
     const sdk::TaskConfig task_;
     const MockTaskConfig config_;
     const int64_t started_unix_ns_;
+    Script script_;
     mutable std::mutex mutex_;
     std::condition_variable changed_;
     bool stopping_ = false;

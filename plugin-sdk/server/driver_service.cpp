@@ -6,12 +6,6 @@
 #include "plugin-sdk/wire/driver_wire.h"
 
 namespace drover::sdk {
-namespace {
-
-constexpr std::chrono::seconds kFingerprintPeriod{30};
-
-}  // namespace
-
 DriverService::Reactor* DriverService::run(Context* context, std::function<Status()> call) {
     return run_call(pool_, context, std::move(call));
 }
@@ -53,7 +47,7 @@ grpc::ServerWriteReactor<driverpb::FingerprintResponse>* DriverService::Fingerpr
         last = std::move(now);
         return message;
     };
-    return new Stream(pool_, kFingerprintPeriod, std::move(sample));
+    return new Stream(pool_, std::chrono::nanoseconds(driver_.fingerprint_period_ns()), std::move(sample));
 }
 
 DriverService::Reactor* DriverService::RecoverTask(Context* context, const driverpb::RecoverTaskRequest* request,

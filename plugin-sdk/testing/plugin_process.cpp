@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/files.h"
 #include "base/strings.h"
+#include "base/sys/proc.h"
 #include "plugin-sdk/server/handshake.h"
 #include "plugin-sdk/wire/driver_wire.h"
 #include "proto/plugin/base.grpc.pb.h"
@@ -30,7 +31,7 @@ namespace driverpb = wire::driverpb;
 
 namespace {
 
-constexpr int64_t kCallNs = 30 * kSecond;
+constexpr size_t kPrintedMax = 64 * 1024;
 
 struct Spawned {
     pid_t pid = 0;
@@ -66,13 +67,15 @@ Result<Spawned> spawn(const LaunchOptions& options) {
     return out;
 }
 
-// Reads until `end` or the end of the pipe.
-Result<std::string> read_until(int fd, std::optional<char> end, int64_t timeout_ns) {
+// Up to a line's end, or the end of the pipe.
+Result<std::string> read_line(int fd, int64_t timeout_ns) {
     std::string text;
     for (int64_t deadline = mono_now() + timeout_ns;;) {
         int64_t left = (deadline - mono_now()) / kMillisecond;
         pollfd wait{fd, POLLIN, 0};
-        if (left <= 0 || ::poll(&wait, 1, static_cast<int>(left)) == 0)
+        const int ready = left > 0 ? ::poll(&wait, 1, static_cast<int>(left)) : 0;
+        if (ready < 0 && errno == EINTR) continue;
+        if (ready == 0)
             return make_error(Code::DeadlineExceeded, "no line from the plugin after {}, only \"{}\"",
                               format_duration(timeout_ns), text);
         char byte;
@@ -80,15 +83,26 @@ Result<std::string> read_until(int fd, std::optional<char> end, int64_t timeout_
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) return text;
         text += byte;
-        if (end && byte == *end) return text;
+        if (byte == '\n') return text;
+        if (text.size() > kPrintedMax)
+            return make_error(Code::InvalidArgument, "found {} bytes without a line's end, beginning with \"{}\"",
+                              text.size(), text.substr(0, 80));
     }
 }
 
-int wait_for_end(pid_t pid) {
+int reap(pid_t pid) {
     int status = 0;
     while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+// By the process, not by the end of its output: what it started may hold that open.
+Result<int> wait_for_end(pid_t pid, int64_t timeout_ns) {
+    UniqueFd process(sys::pidfd_open(pid));
+    if (process && !sys::pidfd_exited(process.get(), static_cast<int>(timeout_ns / kMillisecond)))
+        return make_error(Code::DeadlineExceeded, "the process still runs after {}", format_duration(timeout_ns));
+    return reap(pid);
 }
 
 void set_deadline(grpc::ClientContext& context, int64_t timeout_ns) {
@@ -107,6 +121,9 @@ struct PluginProcess::Impl {
     bool running = false;
     UniqueFd out;
     std::string line;
+    int64_t launch_ns = 0;
+    int64_t call_ns = 30 * kSecond;
+    std::string printed;
     std::string socket;
     std::shared_ptr<grpc::Channel> channel;
     std::unique_ptr<basepb::BasePlugin::Stub> base;
@@ -114,9 +131,9 @@ struct PluginProcess::Impl {
 
     template <class Stub, class Request, class Response>
     Status call(Stub* stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-                const Request& request, Response* response, int64_t timeout_ns = kCallNs) {
+                const Request& request, Response* response, int64_t timeout_ns = 0) {
         grpc::ClientContext context;
-        set_deadline(context, timeout_ns);
+        set_deadline(context, timeout_ns > 0 ? timeout_ns : call_ns);
         return to_result((stub->*method)(&context, request, response));
     }
 };
@@ -138,17 +155,23 @@ Result<std::unique_ptr<PluginProcess>> PluginProcess::launch(const LaunchOptions
     impl->pid = spawned.pid;
     impl->running = true;
     impl->out = std::move(spawned.out);
+    impl->call_ns = options.call_timeout_ns;
+    const int64_t begun = mono_now();
     std::unique_ptr<PluginProcess> plugin(new PluginProcess(std::move(impl)));
     Impl& self = *plugin->impl_;
-    DROVER_TRY(self.line, read_until(self.out.get(), '\n', kCallNs));
+    DROVER_TRY(self.line, read_line(self.out.get(), options.call_timeout_ns));
+    self.launch_ns = mono_now() - begun;
     auto parts = split(trim(self.line), '|');
-    if (parts.size() < 5 || parts[0] != "1" || parts[1] != "2" || parts[2] != "unix" || parts[4] != "grpc")
-        return make_error(Code::InvalidArgument, "handshake: expected 1|2|unix|<path>|grpc|, found \"{}\"", self.line);
-    self.socket = parts[3];
+    const bool tcp = parts.size() >= 5 && parts[2] == "tcp";
+    if (parts.size() < 5 || parts[0] != "1" || parts[1] != "2" || !(tcp || parts[2] == "unix") || parts[4] != "grpc")
+        return make_error(Code::InvalidArgument, "handshake: expected 1|2|unix|<path>|grpc|, found \"{}\"",
+                          trim(self.line));
+    if (!tcp) self.socket = parts[3];
     grpc::ChannelArguments arguments;
     arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    self.channel = grpc::CreateCustomChannel("unix:" + self.socket, grpc::InsecureChannelCredentials(), arguments);
+    self.channel = grpc::CreateCustomChannel(tcp ? parts[3] : "unix:" + self.socket,
+                                             grpc::InsecureChannelCredentials(), arguments);
     self.base = basepb::BasePlugin::NewStub(self.channel);
     self.driver = driverpb::Driver::NewStub(self.channel);
     return plugin;
@@ -156,19 +179,41 @@ Result<std::unique_ptr<PluginProcess>> PluginProcess::launch(const LaunchOptions
 
 Result<int> PluginProcess::run_to_end(const LaunchOptions& options, std::string* output) {
     DROVER_TRY(Spawned spawned, spawn(options));
-    auto text = read_until(spawned.out.get(), std::nullopt, kCallNs);
-    if (!text) ::kill(spawned.pid, SIGKILL);
-    int status = wait_for_end(spawned.pid);
-    DROVER_TRY(*output, std::move(text));
+    auto status = wait_for_end(spawned.pid, options.call_timeout_ns);
+    if (!status) {
+        ::kill(spawned.pid, SIGKILL);
+        reap(spawned.pid);
+        return std::move(status).error();
+    }
+    DROVER_CHECK(set_nonblocking(spawned.out.get()));
+    char bytes[4096];
+    output->clear();
+    for (ssize_t n; output->size() < kPrintedMax && (n = ::read(spawned.out.get(), bytes, sizeof bytes)) > 0;)
+        output->append(bytes, static_cast<size_t>(n));
     return status;
 }
 
 pid_t PluginProcess::pid() const { return impl_->pid; }
 const std::string& PluginProcess::handshake() const { return impl_->line; }
+int64_t PluginProcess::launch_ns() const { return impl_->launch_ns; }
+const std::string& PluginProcess::socket() const { return impl_->socket; }
+std::shared_ptr<grpc::Channel> PluginProcess::channel() const { return impl_->channel; }
+
+std::string PluginProcess::printed_after_handshake() {
+    pollfd wait{impl_->out.get(), POLLIN, 0};
+    char bytes[1024];
+    for (size_t read = 0; read < kPrintedMax && ::poll(&wait, 1, 0) > 0;) {
+        const ssize_t n = ::read(impl_->out.get(), bytes, sizeof bytes);
+        if (n <= 0) break;
+        read += static_cast<size_t>(n);
+        if (impl_->printed.size() < kPrintedMax) impl_->printed.append(bytes, static_cast<size_t>(n));
+    }
+    return impl_->printed;
+}
 
 void PluginProcess::kill() {
     ::kill(impl_->pid, SIGKILL);
-    wait_for_end(impl_->pid);
+    reap(impl_->pid);
     impl_->running = false;
 }
 
@@ -177,9 +222,9 @@ Result<int> PluginProcess::shutdown(int64_t timeout_ns) {
     plugin::Empty empty, reply;
     // The process may be gone before its answer is here: only its end counts.
     (void)impl_->call(stub.get(), &plugin::GRPCController::Stub::Shutdown, empty, &reply, timeout_ns);
-    DROVER_CHECK(read_until(impl_->out.get(), std::nullopt, timeout_ns));
+    DROVER_TRY(int status, wait_for_end(impl_->pid, timeout_ns));
     impl_->running = false;
-    return wait_for_end(impl_->pid);
+    return status;
 }
 
 Result<PluginInfo> PluginProcess::info() {
@@ -223,7 +268,7 @@ Result<Capabilities> PluginProcess::capabilities() {
 
 Result<Fingerprint> PluginProcess::fingerprint() {
     grpc::ClientContext context;
-    set_deadline(context, kCallNs);
+    set_deadline(context, impl_->call_ns);
     auto stream = impl_->driver->Fingerprint(&context, driverpb::FingerprintRequest());
     driverpb::FingerprintResponse message;
     if (!stream->Read(&message)) return wire::from_status(stream->Finish());
@@ -309,7 +354,7 @@ Status PluginProcess::stop_task(const std::string& task_id, int64_t timeout_ns, 
     request.set_signal(signal);
     driverpb::StopTaskResponse response;
     return impl_->call(impl_->driver.get(), &driverpb::Driver::Stub::StopTask, request, &response,
-                       kCallNs + timeout_ns);
+                       impl_->call_ns + timeout_ns);
 }
 
 Status PluginProcess::destroy_task(const std::string& task_id, bool force) {
@@ -334,7 +379,7 @@ Result<std::vector<TaskStats>> PluginProcess::task_stats(const std::string& task
     request.set_task_id(task_id);
     *request.mutable_collection_interval() = wire::duration_to_proto(interval_ns);
     grpc::ClientContext context;
-    set_deadline(context, kCallNs);
+    set_deadline(context, impl_->call_ns);
     auto stream = impl_->driver->TaskStats(&context, request);
     std::vector<TaskStats> out;
     driverpb::TaskStatsResponse message;
@@ -347,7 +392,7 @@ Result<std::vector<TaskStats>> PluginProcess::task_stats(const std::string& task
 
 Result<TaskEvent> PluginProcess::task_event() {
     grpc::ClientContext context;
-    set_deadline(context, kCallNs);
+    set_deadline(context, impl_->call_ns);
     auto stream = impl_->driver->TaskEvents(&context, driverpb::TaskEventsRequest());
     driverpb::DriverTaskEvent message;
     if (!stream->Read(&message)) return wire::from_status(stream->Finish());
@@ -372,7 +417,7 @@ Result<ExecOutput> PluginProcess::exec_task(const std::string& task_id, const st
     *request.mutable_timeout() = wire::duration_to_proto(timeout_ns);
     driverpb::ExecTaskResponse response;
     DROVER_CHECK(impl_->call(impl_->driver.get(), &driverpb::Driver::Stub::ExecTask, request, &response,
-                             kCallNs + timeout_ns));
+                             impl_->call_ns + timeout_ns));
     return wire::from_proto(response);
 }
 

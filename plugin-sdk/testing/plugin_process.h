@@ -22,6 +22,7 @@ struct LaunchOptions {
     StringMap env;            // added to a minimal environment with the cookie
     std::string stderr_path;  // a file; empty: /dev/null
     bool cookie = true;
+    int64_t call_timeout_ns = 30'000'000'000;  // also how long the handshake may take
 };
 
 class PluginProcess {
@@ -32,6 +33,10 @@ class PluginProcess {
 
     pid_t pid() const;
     const std::string& handshake() const;      // the line as printed
+    int64_t launch_ns() const;                 // from the start of the process to the line
+    std::string printed_after_handshake();     // to stdout; the first 64 KiB
+    const std::string& socket() const;         // empty: tcp
+    std::shared_ptr<grpc::Channel> channel() const;
     void kill();                               // SIGKILL, and wait
     Result<int> shutdown(int64_t timeout_ns);  // the orderly way; the exit status
     static Result<int> run_to_end(const LaunchOptions& options, std::string* output);  // no handshake expected

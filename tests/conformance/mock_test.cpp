@@ -84,6 +84,66 @@ TEST_P(MockTest, HangsWhereItIsToldAndOtherCallsGoOn) {
     plugin_.reset();
 }
 
+TEST_P(MockTest, ScriptsEachCall) {
+    sdk::TaskConfig config = task({{"run_for", "1h"},
+                                   {"driver_port_map", "web:8080"},
+                                   {"rpc", Value::List{Value::Map{{"name", "InspectTask"},
+                                                                  {"error", "not yet"},
+                                                                  {"times", 2}},
+                                                       Value::Map{{"name", "StopTask"}, {"error", "never"}}}}});
+    auto started = plugin_->start_task(config);
+    ASSERT_OK(started);
+    EXPECT_EQ(started->network->port_map["web"], 8080);
+    EXPECT_EQ(plugin_->inspect_task(config.id).error().message(), "not yet");
+    EXPECT_EQ(plugin_->inspect_task(config.id).error().message(), "not yet");
+    ASSERT_OK(plugin_->inspect_task(config.id));
+    EXPECT_EQ(plugin_->stop_task(config.id, kSecond, "").error().message(), "never");
+    ASSERT_OK(plugin_->destroy_task(config.id, true));
+
+    auto refused = plugin_->start_task(task({{"crash_at", "StartTsk"}}));
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().message().find("crash_at: expected one of StartTask, "), std::string::npos);
+    EXPECT_NE(refused.error().message().find("found \"StartTsk\""), std::string::npos);
+    refused = plugin_->start_task(task({{"driver_port_map", "web"}}));
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().message(), "driver_port_map: expected label:number, found \"web\"");
+}
+
+TEST_P(MockTest, RunsScriptedCommands) {
+    sdk::TaskConfig config = task({{"run_for", "1h"}});
+    ASSERT_OK(plugin_->start_task(config));
+    EXPECT_FALSE(plugin_->exec_task(config.id, {"/bin/true"}, 0));
+    config = task({{"run_for", "1h"},
+                   {"exec_command", Value::Map{{"run_for", "20ms"},
+                                               {"exit_code", 5},
+                                               {"stdout_string", "x"},
+                                               {"stdout_repeat", 2}}}});
+    ASSERT_OK(plugin_->start_task(config));
+    auto output = plugin_->exec_task(config.id, {"anything"}, 10 * kSecond);
+    ASSERT_OK(output);
+    EXPECT_EQ(output->stdout_bytes, "xxx");
+    EXPECT_EQ(output->exit.exit_code, 5);
+    EXPECT_EQ(plugin_->exec_task(config.id, {"anything"}, kMillisecond).error().code(), Code::DeadlineExceeded);
+    auto session = plugin_->exec_task_streaming(config.id, {.command = {"anything"}});
+    auto exit = session->finish();
+    ASSERT_OK(exit);
+    EXPECT_EQ(exit->exit_code, 5);
+    EXPECT_EQ(session->out(), "xxx");
+}
+
+// A script of health over time: each change reaches the open stream.
+TEST_P(MockTest, ChangesItsHealth) {
+    launch({{"fingerprint_period", "10ms"},
+            {"health", Value::List{Value::Map{{"after", "50ms"}, {"state", "unhealthy"}, {"description", "broken"}}}}});
+    ASSERT_TRUE(eventually([&] { return plugin_->fingerprint()->description == "broken"; }));
+    EXPECT_EQ(plugin_->fingerprint()->health, sdk::Health::Unhealthy);
+    Status set = plugin_->set_config(
+        sdk::msgpack_encode(Value::Map{{"health", Value::List{Value::Map{{"after", "0s"}, {"state", "ill"}}}}}),
+        std::nullopt);
+    ASSERT_FALSE(set);
+    EXPECT_NE(set.error().message().find("health[0].state"), std::string::npos) << set.error().message();
+}
+
 INSTANTIATE_TEST_SUITE_P(Drivers, MockTest, ::testing::Values(kMock), [](const auto& info) { return info.param.name; });
 
 }  // namespace

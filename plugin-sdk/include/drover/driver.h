@@ -52,8 +52,10 @@ class Driver {
     // here: short-lived second instances run beside a live one.
     virtual Status set_config(std::string_view msgpack, const std::optional<AgentConfig>& agent);
 
-    // Whether tasks can run here. Called when a host asks and then every 30 s; what changed is sent on. Fast.
+    // Whether tasks can run here. Called when a host asks and then every fingerprint_period_ns(); what changed is sent
+    // on. Fast.
     virtual Fingerprint fingerprint() = 0;
+    virtual int64_t fingerprint_period_ns() const { return 30'000'000'000; }
 
     // --- a task
     // Starts the task and returns the handle that finds it again: with all that recovery needs in driver_state and
