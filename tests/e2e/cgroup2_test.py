@@ -63,7 +63,8 @@ def image(kernel, tests):
 
 def main():
     tests = {
-        "tests/conformance/driver_conformance_test": "--gtest_filter=-*mock*",
+        # A gigabyte takes an emulated processor minutes, and has nothing to do with cgroups.
+        "tests/conformance/driver_conformance_test": "--gtest_filter=-*mock*:*OneLongLine*",
         "lib/cgroup/cgroup_test": "",
     }
     ran, skipped, failed = [], [], []

@@ -37,6 +37,7 @@ plugin "exec" {
   }
 }
 """).start()
+        os.chmod(cls.agent.dir, 0o755)  # tasks of ordinary users have their working directory below it
 
     @classmethod
     def tearDownClass(cls):
@@ -94,7 +95,7 @@ plugin "exec" {
                             command="no-such", args=())
             self.fails_with(f"outside-{driver}", "leads out of the task's directory", driver=driver,
                             command="../../../../bin/true", args=())
-            self.fails_with(f"user-{driver}", 'user "no-such-user" does not exist on this machine', driver=driver,
+            self.fails_with(f"user-{driver}", '"no-such-user"', driver=driver,
                             User="no-such-user")
         self.fails_with("denied", "(denied_host_uids) refuses uid 0", driver="exec", User="root")
         self.fails_with("workdir", "/usr/nowhere", driver="exec",
