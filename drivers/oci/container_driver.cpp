@@ -195,6 +195,9 @@ Result<sdk::ProcessSpec> ContainerDriver::prepare(const sdk::TaskConfig& task) {
 
 Error ContainerDriver::explain(Error error, const std::string& task_id) {
     std::string told = last_error(join_path(bundle_dir(task_id), "log"));
+    if (told.empty() && ends_with(error.message(), "exited with code 137"))
+        return Error(error.code(), "start container: the runtime was killed; is the memory too little to start one?",
+                     error.retry());
     if (told.empty()) return error;
     return Error(error.code(), fmt::format("start container: {}", told), error.retry());
 }

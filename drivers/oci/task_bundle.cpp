@@ -19,7 +19,7 @@ namespace drover::drivers::oci {
 namespace {
 
 constexpr uint32_t kNobody = 65'534;  // by number: not every image or machine has the name
-constexpr int64_t kMemoryMbMin = 10;   // of the runtime's first process, inside the container's cgroup
+constexpr int64_t kMemoryMbMin = 16;   // for the runtime, whose processes start in the task's group
 
 Result<bool> is_private(const std::string& mode, const std::string& fallback, std::string_view field) {
     const std::string& chosen = mode.empty() ? fallback : mode;

@@ -185,7 +185,7 @@ TEST(TaskLimits, FollowResourcesAndConfig) {
     EXPECT_EQ(limits->cpu_quota_us, ::sysconf(_SC_NPROCESSORS_CONF) * 50'000);
     t.resources.memory_mb = 4;
     EXPECT_EQ(task_limits(t, {}, plugin).error().message(),
-              "memory: 4 MB is less than the 10 MB that starting a container takes");
+              "memory: 4 MB is less than the 16 MB that starting a container takes");
 }
 
 }  // namespace

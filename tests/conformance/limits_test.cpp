@@ -328,10 +328,10 @@ TEST_P(ConfinementTest, LimitsCpuAndCores) {
 
 TEST_P(ConfinementTest, RefusesMemoryNoContainerStartsIn) {
     sdk::TaskConfig config = shell("exit");
-    config.resources.memory_mb = 5;
-    EXPECT_EQ(start_error(config), "memory: 5 MB is less than the 10 MB that starting a container takes");
+    config.resources.memory_mb = 15;
+    EXPECT_EQ(start_error(config), "memory: 15 MB is less than the 16 MB that starting a container takes");
     config = shell("echo ran");
-    config.resources.memory_mb = 10;
+    config.resources.memory_mb = 16;
     ASSERT_OK(plugin_->start_task(config));
     ASSERT_OK(plugin_->wait_task(config.id, 20 * kSecond));
     EXPECT_EQ(out(), "ran\n");

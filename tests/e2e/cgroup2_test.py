@@ -79,7 +79,7 @@ def main():
         with tempfile.TemporaryDirectory(prefix="drover-guest-") as folder:
             path = os.path.join(folder, "initramfs")
             image(kernel, tests).write(path, SCRIPT)
-            boot = guest.boot(kernel, path, on_line=on_line, memory_mb=2048, timeout=540)
+            boot = guest.boot(kernel, path, on_line=on_line, memory_mb=2048, timeout=840)
     except guest.Missing as missing:
         print(f"needs {missing}")
         return 1 if os.environ.get("CI") == "true" else 77

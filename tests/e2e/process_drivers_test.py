@@ -12,7 +12,6 @@ from drover import Agent, job, task, wait_for  # noqa: E402
 EXAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples")
 ONE_TRY = {"Attempts": 0, "Mode": "fail", "Interval": 6 * 10**10, "Delay": 10**9}
 NO_RESCHEDULE = {"Attempts": 0, "Unlimited": False}
-# Beside tests/support's, the one-second ones of a task's own kill timeout.
 SECOND = 10**9
 
 
@@ -33,7 +32,7 @@ class ProcessDrivers(unittest.TestCase):
         cls.agent = Agent(extra="""
 plugin "exec" {
   config {
-    denied_host_uids = "0"
+    denied_host_uids = "1"
   }
 }
 """).start()
@@ -97,7 +96,7 @@ plugin "exec" {
                             command="../../../../bin/true", args=())
             self.fails_with(f"user-{driver}", '"no-such-user"', driver=driver,
                             User="no-such-user")
-        self.fails_with("denied", "(denied_host_uids) refuses uid 0", driver="exec", User="root")
+        self.fails_with("denied", "(denied_host_uids) refuses uid 1", driver="exec", User="daemon")
         self.fails_with("workdir", "/usr/nowhere", driver="exec",
                         Config={"command": "/bin/true", "work_dir": "/usr/nowhere"})
 
