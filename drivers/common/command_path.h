@@ -14,9 +14,14 @@ struct ViewEntry {
     std::string host_path;
 };
 
+// The file of this machine behind an absolute path of the task's view, with each symlink followed as the task would
+// follow it. Empty: outside of the view. That it exists is not said.
+std::string host_path(const std::string& task_path, const std::vector<ViewEntry>& view);
+
 // The absolute path, as the task sees it, of an executable file. A command with a slash is taken as it is (relative to
 // work_dir); one without is looked for in local_dir and work_dir, then along `search_path` (as in $PATH).
-// NotFound and PermissionDenied name the path; a path outside of the view is NotFound.
+// NotFound and PermissionDenied name the path; a path outside of the view is NotFound; InvalidArgument is what cannot
+// be a program of this machine, and a relative path that climbs out.
 Result<std::string> find_command(const std::string& command, const std::string& local_dir, const std::string& work_dir,
                                  const std::string& search_path, const std::vector<ViewEntry>& view);
 

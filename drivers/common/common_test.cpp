@@ -49,7 +49,7 @@ class CommandPath : public ::testing::Test {
     }
     void TearDown() override { EXPECT_TRUE(remove_tree(dir_)); }
     void file(const std::string& path, mode_t mode) {
-        ASSERT_TRUE(write_file(dir_ + path, "", mode));
+        ASSERT_TRUE(write_file(dir_ + path, "#!/bin/sh\n", mode));
         ASSERT_EQ(::chmod((dir_ + path).c_str(), mode), 0);
     }
     Result<std::string> find(const std::string& command) {
@@ -75,6 +75,34 @@ TEST_F(CommandPath, ErrorsNameThePath) {
     EXPECT_EQ(find("none").error().message(), "command \"none\": not found (looked in /local, /work, /bin, /none)");
     EXPECT_EQ(find("").error().message(), "command: must not be empty");
     EXPECT_FALSE(find("bin/tool"));  // with a slash: not along PATH
+}
+
+TEST_F(CommandPath, FollowsSymlinksAsTheTaskWould) {
+    const std::vector<ViewEntry> view = {{"/local", dir_ + "/local"}, {"/opt/bin", dir_ + "/bin"}};
+    auto link = [&](const char* target, const std::string& name) {
+        ASSERT_EQ(::symlink(target, (dir_ + "/local/" + name).c_str()), 0);
+    };
+    link("/opt/bin/tool", "absolute");
+    link("../opt/bin", "relative");
+    link("/work/tool", "outward");
+    link("loop", "loop");
+    EXPECT_EQ(host_path("/local/absolute", view), dir_ + "/bin/tool");
+    EXPECT_EQ(host_path("/local/relative/tool", view), dir_ + "/bin/tool");
+    EXPECT_EQ(host_path("/local/./../opt//bin/tool", view), dir_ + "/bin/tool");
+    EXPECT_EQ(host_path("/local/outward", view), "");
+    EXPECT_EQ(host_path("/local/loop", view), "");
+    EXPECT_EQ(host_path("/opt", view), "");
+    EXPECT_EQ(find("../local/mine").error().message(), "command \"../local/mine\": leads out of the task's directory");
+}
+
+TEST(Users, RangesOfIds) {
+    auto ids = IdRanges::parse("7, 100-199", "f");
+    ASSERT_TRUE(ids);
+    for (uint64_t id : {7, 100, 199}) EXPECT_TRUE(ids->contains(id)) << id;
+    for (uint64_t id : {0, 8, 99, 200}) EXPECT_FALSE(ids->contains(id)) << id;
+    EXPECT_TRUE(IdRanges::parse(" ", "f"));
+    for (const char* bad : {"a", "1-", "5-4", "1,,2", "1-4294967296"}) EXPECT_FALSE(IdRanges::parse(bad, "f")) << bad;
+    EXPECT_EQ(IdRanges::parse("1,x", "f").error().message(), "f: expected ids like \"0,100-199\", found \"x\"");
 }
 
 TEST(Subprocess, TellsHowItEnded) {

@@ -44,4 +44,45 @@ Result<sdk::ProcessUser> find_user(const std::string& user) {
     return out;
 }
 
+Result<IdRanges> IdRanges::parse(const std::string& text, std::string_view field) {
+    IdRanges out;
+    if (trim(text).empty()) return out;
+    for (const std::string& part : split(text, ',')) {
+        const std::string_view range = trim(part);
+        const size_t dash = range.find('-');
+        auto first = parse_uint(trim(range.substr(0, dash)));
+        auto last = dash == std::string_view::npos ? first : parse_uint(trim(range.substr(dash + 1)));
+        if (!first || !last || *first > *last || *last > UINT32_MAX)
+            return make_error(Code::InvalidArgument, "{}: expected ids like \"0,100-199\", found \"{}\"", field, part);
+        out.ranges_.emplace_back(*first, *last);
+    }
+    return out;
+}
+
+bool IdRanges::contains(uint64_t id) const {
+    for (const auto& [first, last] : ranges_)
+        if (id >= first && id <= last) return true;
+    return false;
+}
+
+Result<DeniedIds> DeniedIds::parse(const std::string& uids, const std::string& gids) {
+    DeniedIds out;
+    DROVER_TRY(out.uids, IdRanges::parse(uids, "denied_host_uids"));
+    DROVER_TRY(out.gids, IdRanges::parse(gids, "denied_host_gids"));
+    return out;
+}
+
+Status DeniedIds::check(const std::string& name, const sdk::ProcessUser& user) const {
+    if (uids.contains(user.uid))
+        return make_error(Code::PermissionDenied,
+                          "user \"{}\": the agent's plugin config (denied_host_uids) refuses uid {}", name, user.uid);
+    std::vector<gid_t> all = user.groups;
+    all.push_back(user.gid);
+    for (gid_t gid : all)
+        if (gids.contains(gid))
+            return make_error(Code::PermissionDenied,
+                              "user \"{}\": the agent's plugin config (denied_host_gids) refuses gid {}", name, gid);
+    return {};
+}
+
 }  // namespace drover::drivers

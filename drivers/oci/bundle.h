@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // An OCI bundle: the config.json and the root directory that runc or crun starts a container from. The root is made of
-// bind mounts of this machine's own directories, read-only, so nothing is copied and no image is needed. Used by exec
-// (java later). config_json() is pure; make_root() writes directories only.
+// read-only bind mounts, of this machine's directories or of those of an unpacked image: nothing is copied, and a crash
+// leaves no mount behind, since they are the container's own. config_json() is pure; make_root() makes mount points.
 #pragma once
 #include <sys/types.h>
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -33,6 +34,20 @@ struct Device {
     friend bool operator==(const Device&, const Device&) = default;
 };
 
+struct Rlimit {
+    std::string type;  // "RLIMIT_NOFILE"
+    uint64_t soft = 0;
+    uint64_t hard = 0;
+    friend bool operator==(const Rlimit&, const Rlimit&) = default;
+};
+
+// The container's ids 0..count-1 are the machine's first..first+count-1, users and groups alike.
+struct IdMap {
+    uint32_t first = 0;
+    uint32_t count = 0;
+    friend bool operator==(const IdMap&, const IdMap&) = default;
+};
+
 struct Bundle {
     std::string root;  // the root directory's path
     std::vector<std::string> args;
@@ -48,20 +63,36 @@ struct Bundle {
     std::string hostname;           // not empty: a uts namespace with it
     std::vector<BindMount> mounts;
     std::vector<Device> devices;
-    std::string cgroup;  // "drover/x/container"; empty: the runtime's default
+    std::vector<Rlimit> rlimits;
+    bool no_new_privileges = false;
+    std::string seccomp;          // OCI's linux.seccomp as JSON text; empty: unconfined
+    std::optional<IdMap> id_map;  // a user namespace; needs private_pid and private_ipc
+    std::string cgroup;           // "drover/x/container"; empty: the runtime's default
 };
+
+// Where the root of a container with a user namespace is mounted: a directory that anybody can walk to and that is the
+// source of no other mount. It must exist, and stays empty: the mount is the container's own.
+inline constexpr char kCoveredRoot[] = "/run/drover-root";
 
 // The text of config.json.
 std::string config_json(const Bundle& bundle);
 
-// What of this machine a task sees: those of `wanted` that exist. A directory becomes a mount, a symlink (as /bin is
-// where /usr is merged) the same symlink in the root.
+// What a task's root is made of: mounts, and symlinks made again (as /bin is where /usr is merged).
 struct HostView {
-    std::vector<std::string> directories;
-    std::vector<std::pair<std::string, std::string>> symlinks;  // path, target
+    struct Entry {
+        std::string source;       // on this machine
+        std::string destination;  // for the task
+        bool is_directory = true;
+        friend bool operator==(const Entry&, const Entry&) = default;
+    };
+    std::vector<Entry> entries;
+    std::vector<std::pair<std::string, std::string>> symlinks;  // destination, target
 };
-HostView host_view(const std::vector<std::string>& wanted);
-const std::vector<std::string>& default_host_paths();
+// Those of `wanted` (this machine's path -> the task's) that exist.
+HostView host_view(const std::map<std::string, std::string>& wanted);
+const std::map<std::string, std::string>& default_host_paths();
+// What an unpacked image has at its top, but for what each task gets anew (/proc, /dev, /tmp, ...).
+Result<HostView> image_view(const std::string& dir);
 
 // Makes the root with a place for each mount and the symlinks; again is fine. The root itself stays read-only in the
 // container: what a task writes goes to its own directories.

@@ -8,6 +8,7 @@
 
 #include "base/files.h"
 #include "drivers/oci/capabilities.h"
+#include "drivers/oci/seccomp.h"
 
 namespace drover::drivers::oci {
 namespace {
@@ -76,6 +77,41 @@ TEST(OciBundle, NamespacesFollowTheModes) {
     EXPECT_EQ(json::parse(config_json(b))["hostname"], "h");
 }
 
+TEST(OciBundle, UserNamespacesMapIdsAndMountTheRoot) {
+    Bundle b = bundle();
+    b.id_map = IdMap{100'000, 65'536};
+    b.no_new_privileges = true;
+    b.rlimits = {{"RLIMIT_NOFILE", 10, 20}};
+    const json config = json::parse(config_json(b));
+    EXPECT_EQ(config["mounts"][0]["destination"], "/");
+    EXPECT_EQ(config["mounts"][0]["source"], "/b/root");
+    EXPECT_NE(config["root"]["path"], "/b/root");
+    EXPECT_EQ(config["linux"]["uidMappings"],
+              json::array({{{"containerID", 0}, {"hostID", 100'000}, {"size", 65'536}}}));
+    EXPECT_EQ(config["linux"]["gidMappings"], config["linux"]["uidMappings"]);
+    EXPECT_EQ(config["process"]["noNewPrivileges"], true);
+    EXPECT_EQ(config["process"]["rlimits"],
+              json::array({{{"type", "RLIMIT_NOFILE"}, {"soft", 10}, {"hard", 20}}}));
+}
+
+TEST(Seccomp, CapabilitiesOpenWhatTheyAreFor) {
+    auto denied = [](const std::vector<std::string>& capabilities, const std::string& call) {
+        const json profile = json::parse(default_seccomp_profile(capabilities));
+        for (const json& rule : profile["syscalls"])
+            for (const json& name : rule["names"])
+                if (name == call && !rule.contains("args")) return true;
+        return false;
+    };
+    for (const char* call : {"mount", "bpf", "keyctl", "clone3", "reboot", "io_uring_setup"})
+        EXPECT_TRUE(denied({}, call)) << call;
+    for (const char* call : {"read", "execve", "ptrace", "clone"}) EXPECT_FALSE(denied({}, call)) << call;
+    EXPECT_FALSE(denied({"CAP_SYS_ADMIN"}, "mount"));
+    EXPECT_FALSE(denied({"CAP_SYS_ADMIN"}, "clone3"));
+    EXPECT_TRUE(denied({"CAP_SYS_ADMIN"}, "keyctl"));
+    EXPECT_EQ(load_seccomp_profile("/no/such/file").error().code(), Code::NotFound);
+    EXPECT_NE(load_seccomp_profile("/proc/self/comm").error().message().find("/proc/self/comm"), std::string::npos);
+}
+
 // Any bytes may be in a job's environment; the file must stay JSON.
 TEST(OciBundle, SurvivesBytesThatAreNoText) {
     Bundle b = bundle();
@@ -89,15 +125,26 @@ TEST(OciBundle, TheRootHasAPlaceForEachMount) {
     const std::string dir = name;
     ASSERT_TRUE(make_dirs(dir + "/host/usr/bin"));
     ASSERT_EQ(::symlink("usr/bin", (dir + "/host/bin").c_str()), 0);
-    HostView view = host_view({dir + "/host/usr", dir + "/host/bin", dir + "/host/missing"});
-    EXPECT_EQ(view.directories, std::vector<std::string>{dir + "/host/usr"});
+    ASSERT_TRUE(write_file(dir + "/host/file", "x"));
+    ASSERT_TRUE(make_dirs(dir + "/host/proc"));
+    auto image = image_view(dir + "/host");
+    ASSERT_TRUE(image);
+    EXPECT_EQ(image->entries, (std::vector<HostView::Entry>{{dir + "/host/file", "/file", false},
+                                                            {dir + "/host/usr", "/usr", true}}));
+    EXPECT_FALSE(image_view(dir + "/nowhere"));
+    HostView view = host_view({{dir + "/host/usr", "/usr"},
+                               {dir + "/host/bin", "/bin"},
+                               {dir + "/host/file", "/etc/file"},
+                               {dir + "/host/missing", "/missing"}});
+    ASSERT_EQ(view.entries.size(), 2u);
     ASSERT_EQ(view.symlinks.size(), 1u);
     EXPECT_EQ(view.symlinks[0].second, "usr/bin");
     for (int again = 0; again < 2; ++again) {
         ASSERT_TRUE(make_root(dir + "/root", view, {"/proc", "/run/x"}));
-        EXPECT_TRUE(path_exists(dir + "/root" + dir + "/host/usr"));
+        EXPECT_TRUE(path_exists(dir + "/root/usr"));
+        EXPECT_EQ(read_file(dir + "/root/etc/file").value(), "");
         char target[16] = {};
-        EXPECT_EQ(::readlink((dir + "/root" + dir + "/host/bin").c_str(), target, sizeof target), 7);
+        EXPECT_EQ(::readlink((dir + "/root/bin").c_str(), target, sizeof target), 7);
         EXPECT_TRUE(path_exists(dir + "/root/run/x"));
     }
     ASSERT_TRUE(remove_tree(dir));

@@ -12,6 +12,8 @@
 #include "base/strings.h"
 #include "base/uuid.h"
 #include "drivers/common/subprocess.h"
+#include "drivers/common/users.h"
+#include "drivers/oci/seccomp.h"
 
 namespace drover::drivers::oci {
 namespace {
@@ -80,6 +82,18 @@ Status ContainerDriver::set_config(std::string_view msgpack, const std::optional
         return make_error(Code::InvalidArgument, "{}: expected \"private\" or \"host\", found \"{}\"",
                           mode == &config.default_pid_mode ? "default_pid_mode" : "default_ipc_mode", *mode);
     }
+    DROVER_CHECK(DeniedIds::parse(config.denied_host_uids, config.denied_host_gids));
+    DROVER_CHECK(parse_id_map(config.userns_host_ids));
+    if (const std::string& file = config.seccomp_profile; starts_with(file, "/")) {
+        DROVER_CHECK(load_seccomp_profile(file));
+    } else if (!file.empty() && file != "default" && file != "unconfined") {
+        return make_error(Code::InvalidArgument,
+                          "seccomp_profile: expected default, unconfined or an absolute path, found \"{}\"", file);
+    }
+    for (const auto& [source, destination] : config.chroot_env)
+        if (!starts_with(source, "/") || !starts_with(destination, "/") || destination.find("..") != std::string::npos)
+            return make_error(Code::InvalidArgument, "chroot_env: expected absolute paths, found \"{}\" = \"{}\"",
+                              source, destination);
     configure(config.state_dir, agent);
     std::lock_guard lock(mutex_);
     config_ = std::move(config);
@@ -139,7 +153,7 @@ Result<sdk::ProcessSpec> ContainerDriver::prepare(const sdk::TaskConfig& task) {
     IsolationPluginConfig plugin = config();
     DROVER_TRY(std::string runtime_path, runtime());
     const std::string dir = bundle_dir(task.id);
-    HostView host = host_view(default_host_paths());
+    DROVER_TRY(HostView host, task_root(task, isolation, plugin));
     DROVER_TRY(Bundle bundle, task_bundle(task, isolation, plugin, host, dir));
     DROVER_TRY(bundle.args, command_line(task, view_of(bundle, host), bundle));
 
@@ -147,11 +161,12 @@ Result<sdk::ProcessSpec> ContainerDriver::prepare(const sdk::TaskConfig& task) {
     spec.task_id = task.id;
     spec.cgroup = task_cgroup(task.id);
     if (spec.cgroup.empty()) return make_error(Code::FailedPrecondition, "{} requires cgroups", name());
-    spec.limits = task_limits(task.resources);
+    DROVER_TRY(spec.limits, task_limits(task, isolation, plugin));
     bundle.cgroup = spec.cgroup + "/container";
     spec.oom_cgroups = {bundle.cgroup};
 
     DROVER_CHECK(make_dirs(dir, 0700));
+    if (bundle.id_map) DROVER_CHECK(make_dirs(kCoveredRoot, 0755));
     DROVER_CHECK(
         make_root(bundle.root, host, {"/proc", "/dev", "/sys", "/run", "/alloc", "/local", "/secrets", "/tmp"}));
     if (task.dns) {
@@ -180,6 +195,9 @@ Result<sdk::ProcessSpec> ContainerDriver::prepare(const sdk::TaskConfig& task) {
 
 Error ContainerDriver::explain(Error error, const std::string& task_id) {
     std::string told = last_error(join_path(bundle_dir(task_id), "log"));
+    if (told.empty() && ends_with(error.message(), "exited with code 137"))
+        return Error(error.code(), "start container: the runtime was killed; is the memory too little to start one?",
+                     error.retry());
     if (told.empty()) return error;
     return Error(error.code(), fmt::format("start container: {}", told), error.retry());
 }

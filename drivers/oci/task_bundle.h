@@ -10,6 +10,11 @@
 
 namespace drover::drivers::oci {
 
+// What the root is made of: the plugin's chroot_env or its default, or the job's image_dir, which must be below one of
+// the plugin's image_paths or in the task's local directory, symlinks and all.
+Result<HostView> task_root(const sdk::TaskConfig& task, const IsolationTaskConfig& config,
+                           const IsolationPluginConfig& plugin);
+
 // `dir` is where the bundle will be. Errors name the field of the job that is wrong.
 Result<Bundle> task_bundle(const sdk::TaskConfig& task, const IsolationTaskConfig& config,
                            const IsolationPluginConfig& plugin, const HostView& host, const std::string& dir);
@@ -17,7 +22,10 @@ Result<Bundle> task_bundle(const sdk::TaskConfig& task, const IsolationTaskConfi
 // What the task sees where, for find_command().
 std::vector<ViewEntry> view_of(const Bundle& bundle, const HostView& host);
 
-// cpu shares, memory (hard and, with memory_max, soft), no swap, cpuset.
-cgroup::Limits task_limits(const sdk::Resources& resources);
+Result<cgroup::Limits> task_limits(const sdk::TaskConfig& task, const IsolationTaskConfig& config,
+                                   const IsolationPluginConfig& plugin);
+
+// The plugin's userns_host_ids; none when it is empty.
+Result<std::optional<IdMap>> parse_id_map(const std::string& text);
 
 }  // namespace drover::drivers::oci

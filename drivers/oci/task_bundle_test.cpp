@@ -2,6 +2,8 @@
 #include "drivers/oci/task_bundle.h"
 
 #include <gtest/gtest.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "base/files.h"
 
@@ -101,24 +103,89 @@ TEST(TaskBundle, CommandsAreLookedForInTheTasksView) {
     EXPECT_FALSE(find("/proc/self/exe"));
 }
 
-TEST(TaskLimits, FollowTheResources) {
-    sdk::Resources r;
-    r.cpu_mhz = 500;
-    r.memory_mb = 256;
-    cgroup::Limits limits = task_limits(r);
-    EXPECT_EQ(limits.cpu_shares, 500u);
-    EXPECT_EQ(limits.memory_limit_bytes, 256 << 20);
-    EXPECT_EQ(limits.memory_swap_bytes, 0);
-    EXPECT_FALSE(limits.memory_soft_bytes);
-    r.memory_max_mb = 512;
-    r.cpu_mhz = 1;
-    r.linux_resources.cpuset_cpus = "0-1";
-    limits = task_limits(r);
-    EXPECT_EQ(limits.cpu_shares, 2u);  // the kernel's least
-    EXPECT_EQ(limits.memory_limit_bytes, 512 << 20);
-    EXPECT_EQ(limits.memory_soft_bytes, 256 << 20);
-    EXPECT_EQ(limits.cpuset_cpus, "0-1");
-    EXPECT_EQ(task_limits({}), cgroup::Limits{});
+TEST(TaskBundle, ConfinesByDefaultAndAsTheOperatorSays) {
+    auto bundle = make(task());
+    ASSERT_TRUE(bundle);
+    EXPECT_TRUE(bundle->no_new_privileges);
+    EXPECT_NE(bundle->seccomp, "");
+    EXPECT_FALSE(bundle->id_map);
+
+    IsolationPluginConfig plugin;
+    plugin.no_new_privileges = false;
+    plugin.seccomp_profile = "unconfined";
+    plugin.userns_host_ids = "100000-165535";
+    plugin.denied_host_uids = "0-99";
+    IsolationTaskConfig config;
+    config.ulimit = {{"nofile", "100:200"}};
+    bundle = make(task(), config, plugin);
+    ASSERT_TRUE(bundle) << bundle.error().message();
+    EXPECT_FALSE(bundle->no_new_privileges);
+    EXPECT_EQ(bundle->seccomp, "");
+    EXPECT_EQ(bundle->id_map, (IdMap{100'000, 65'536}));
+    EXPECT_EQ(bundle->rlimits, (std::vector<Rlimit>{{"RLIMIT_NOFILE", 100, 200}}));
+    config.pid_mode = "host";
+    EXPECT_NE(make(task(), config, plugin).error().message().find("userns_mode"), std::string::npos);
+    config.userns_mode = "host";
+    EXPECT_FALSE(make(task(), config, plugin)->id_map);
+    config.ulimit = {{"nofile", "200:100"}};
+    EXPECT_EQ(make(task(), config).error().message(),
+              "ulimit: nofile: expected SOFT:HARD or one number, found \"200:100\"");
+    sdk::TaskConfig t = task();
+    t.user = "root";
+    EXPECT_EQ(make(t, {}, plugin).error().code(), Code::PermissionDenied);
+}
+
+TEST(TaskRoot, ImagesAreTakenFromAllowedPlacesOnly) {
+    char name[] = "/tmp/drover-image-XXXXXX";
+    ASSERT_NE(::mkdtemp(name), nullptr);
+    const std::string dir = name;
+    ASSERT_TRUE(make_dirs(dir + "/images/one/usr"));
+    ASSERT_TRUE(make_dirs(dir + "/alloc/web/local/two/opt"));
+    ASSERT_EQ(::symlink("/etc", (dir + "/alloc/web/local/escape").c_str()), 0);
+    sdk::TaskConfig t = task();
+    t.alloc_dir = dir + "/alloc";
+    IsolationPluginConfig plugin;
+    plugin.image_paths = {dir + "/images"};
+    auto root = [&](const std::string& image) {
+        IsolationTaskConfig config;
+        config.image_dir = image;
+        return task_root(t, config, plugin);
+    };
+    ASSERT_TRUE(root(dir + "/images/one"));
+    EXPECT_EQ(root(dir + "/images/one")->entries[0].destination, "/usr");
+    ASSERT_TRUE(root("local/two"));
+    EXPECT_EQ(root("local/two")->entries[0].source, dir + "/alloc/web/local/two/opt");
+    for (const std::string& refused : {std::string("/etc"), std::string("local/escape"), dir + "/images/../alloc",
+                                       std::string("../../images/one/../.."), dir + "/images-2"}) {
+        EXPECT_FALSE(root(refused)) << refused;
+    }
+    EXPECT_EQ(root("local/escape").error().code(), Code::PermissionDenied);
+    EXPECT_EQ(root("local/none").error().code(), Code::NotFound);
+    ASSERT_TRUE(remove_tree(dir));
+}
+
+TEST(TaskLimits, FollowResourcesAndConfig) {
+    sdk::TaskConfig t = task();
+    IsolationPluginConfig plugin;
+    plugin.pids_limit = 100;
+    EXPECT_EQ(task_limits(t, {}, plugin)->pids_max, 100u);
+    IsolationTaskConfig config;
+    config.pids_limit = 7;
+    EXPECT_EQ(task_limits(t, config, plugin)->pids_max, 7u);
+    config.pids_limit = 101;
+    EXPECT_EQ(task_limits(t, config, plugin).error().message(),
+              "pids_limit: the agent's plugin config allows at most 100, found 101");
+    config.pids_limit = 0;
+    config.cpu_hard_limit = true;
+    EXPECT_EQ(task_limits(t, config, plugin).error().code(), Code::FailedPrecondition);
+    t.resources.linux_resources.compute_fraction = 0.5;
+    auto limits = task_limits(t, config, plugin);
+    ASSERT_TRUE(limits);
+    EXPECT_EQ(limits->cpu_period_us, 100'000u);
+    EXPECT_EQ(limits->cpu_quota_us, ::sysconf(_SC_NPROCESSORS_CONF) * 50'000);
+    t.resources.memory_mb = 4;
+    EXPECT_EQ(task_limits(t, {}, plugin).error().message(),
+              "memory: 4 MB is less than the 16 MB that starting a container takes");
 }
 
 }  // namespace

@@ -4,8 +4,8 @@
 #include "base/files.h"
 #include "base/strings.h"
 #include "drivers/common/command_path.h"
+#include "drivers/common/limits.h"
 #include "drivers/common/users.h"
-#include "drivers/raw_exec/raw_exec_config.h"
 
 namespace drover::drivers {
 namespace {
@@ -48,19 +48,20 @@ sdk::HclSpec RawExecDriver::task_config_schema() const { return raw_exec_task_sc
 
 Status RawExecDriver::set_config(std::string_view msgpack, const std::optional<sdk::AgentConfig>& agent) {
     DROVER_TRY(RawExecPluginConfig config, raw_exec_plugin_schema().decode(msgpack));
+    DROVER_CHECK(DeniedIds::parse(config.denied_host_uids, config.denied_host_gids));
     configure(config.state_dir, agent);
     std::lock_guard lock(mutex_);
-    enabled_ = config.enabled;
+    config_ = std::move(config);
     return {};
 }
 
-bool RawExecDriver::enabled() const {
+RawExecPluginConfig RawExecDriver::config() const {
     std::lock_guard lock(mutex_);
-    return enabled_;
+    return config_;
 }
 
 sdk::Fingerprint RawExecDriver::fingerprint() {
-    if (!enabled())
+    if (!config().enabled)
         return {.attributes = {}, .health = sdk::Health::Undetected, .description = "disabled", .error = ""};
     return {.attributes = {{"driver.raw_exec", {true, ""}}},
             .health = sdk::Health::Healthy,
@@ -69,7 +70,8 @@ sdk::Fingerprint RawExecDriver::fingerprint() {
 }
 
 Result<sdk::ProcessSpec> RawExecDriver::prepare(const sdk::TaskConfig& task) {
-    if (!enabled()) {
+    const RawExecPluginConfig plugin = this->config();
+    if (!plugin.enabled) {
         return make_error(Code::FailedPrecondition,
                           "raw_exec is disabled: set enabled = true in the agent's plugin \"raw_exec\" config");
     }
@@ -88,12 +90,24 @@ Result<sdk::ProcessSpec> RawExecDriver::prepare(const sdk::TaskConfig& task) {
     for (const auto& [key, value] : task.env) spec.env.push_back(key + "=" + value);
     spec.stdout_path = task.stdout_path;
     spec.stderr_path = task.stderr_path;
+    DROVER_TRY(DeniedIds denied, DeniedIds::parse(plugin.denied_host_uids, plugin.denied_host_gids));
     if (!task.user.empty()) {
         DROVER_TRY(spec.user, find_user(task.user));
+        DROVER_CHECK(denied.check(task.user, *spec.user));
     }
+    DROVER_TRY(spec.rlimits, parse_ulimits(config.ulimit));
     if (config.oom_score_adj) spec.oom_score_adj = *config.oom_score_adj;
     DROVER_TRY(spec.cgroup, cgroup_path(config, task_cgroup(task.id), task.id));
-    if (!spec.cgroup.empty()) spec.limits.cpuset_cpus = task.resources.linux_resources.cpuset_cpus;
+    DROVER_TRY(auto pids_max, pids_limit(config.pids_limit, plugin.pids_limit));
+    if (spec.cgroup.empty()) {
+        if (!config.enforce_limits && !pids_max) return spec;
+        return make_error(Code::FailedPrecondition, "enforce_limits and pids_limit require cgroups");
+    }
+    if (config.enforce_limits)
+        spec.limits = resource_limits(task.resources);
+    else
+        spec.limits.cpuset_cpus = task.resources.linux_resources.cpuset_cpus;
+    spec.limits.pids_max = pids_max;
     return spec;
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // raw_exec: a program of this machine, without isolation, as root or as the task's user. Off unless the agent's plugin
-// block says enabled = true. Its cgroup is for finding and killing all of it, not for limits (as in Nomad).
+// block says enabled = true. Its cgroup is for finding and killing all of it; limits only when the job asks for them.
 #pragma once
 #include "drivers/common/process_driver.h"
+#include "drivers/raw_exec/raw_exec_config.h"
 
 namespace drover::drivers {
 
@@ -23,10 +24,10 @@ class RawExecDriver final : public ProcessDriver {
     }
 
  private:
-    bool enabled() const;
+    RawExecPluginConfig config() const;
 
     mutable std::mutex mutex_;
-    bool enabled_ = false;
+    RawExecPluginConfig config_;
 };
 
 }  // namespace drover::drivers

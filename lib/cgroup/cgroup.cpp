@@ -45,12 +45,6 @@ Status set(const std::string& file, std::string_view value) {
     return {};
 }
 
-uint64_t read_number(const std::string& file) {
-    auto text = read_file(file, 4096);
-    if (!text) return 0;
-    return parse_uint(trim(*text)).value_or(0);
-}
-
 // The value behind `key` in a file of "key value" lines.
 uint64_t keyed(std::string_view text, std::string_view key) {
     for (size_t at = 0; at < text.size();) {
@@ -138,7 +132,7 @@ void hand_down_controllers(const std::string& dir) {
     auto offered = read_file(dir + "/cgroup.controllers", 4096);
     if (!offered) return;
     for (const std::string& name : split(trim(*offered), ' '))
-        if (name == "cpu" || name == "cpuset" || name == "memory" || name == "pids")
+        if (name == "cpu" || name == "cpuset" || name == "io" || name == "memory" || name == "pids")
             static_cast<void>(set(dir + "/cgroup.subtree_control", "+" + name));
 }
 
@@ -207,6 +201,10 @@ Status apply_v2(const std::string& dir, const Limits& limits) {
         if (!done && done.error().code() != Code::NotFound) return done;  // a kernel without swap accounting
     }
     if (limits.pids_max) DROVER_CHECK(set(dir + "/pids.max", std::to_string(*limits.pids_max)));
+    if (limits.io_weight) {
+        Status done = set(dir + "/io.weight", std::to_string(std::clamp<uint64_t>(*limits.io_weight, 1, 10000)));
+        if (!done && done.error().code() != Code::NotFound) return done;  // a kernel without the controller
+    }
     return {};
 }
 
@@ -297,50 +295,6 @@ uint64_t Cgroup::oom_kills() const {
     if (layout_.version == Version::V1) return sum_oom_v1(dir("memory"), 0);
     auto events = read_file(dir("") + "/memory.events", 4096);
     return events ? keyed(*events, "oom_kill") : 0;
-}
-
-Result<Stats> Cgroup::stats() const {
-    if (!exists()) return make_error(Code::NotFound, "cgroup {} does not exist", path_);
-    Stats stats;
-    auto text_of = [](const std::string& file) { return read_file(file, 65536).value_or(std::string()); };
-    if (layout_.version == Version::V2) {
-        const std::string at = dir("");
-        const std::string cpu = text_of(at + "/cpu.stat");
-        stats.cpu_ns = keyed(cpu, "usage_usec") * 1000;
-        stats.cpu_user_ns = keyed(cpu, "user_usec") * 1000;
-        stats.cpu_system_ns = keyed(cpu, "system_usec") * 1000;
-        stats.cpu_throttled_ns = keyed(cpu, "throttled_usec") * 1000;
-        stats.cpu_throttled_periods = keyed(cpu, "nr_throttled");
-        const std::string memory = text_of(at + "/memory.stat");
-        stats.memory_usage_bytes = read_number(at + "/memory.current");
-        stats.memory_peak_bytes = read_number(at + "/memory.peak");
-        stats.memory_rss_bytes = keyed(memory, "anon");
-        stats.memory_cache_bytes = keyed(memory, "file");
-        stats.memory_mapped_bytes = keyed(memory, "file_mapped");
-        stats.memory_kernel_bytes = keyed(memory, "kernel");
-        stats.memory_swap_bytes = read_number(at + "/memory.swap.current");
-        stats.pids = read_number(at + "/pids.current");
-    } else {
-        const std::string cpuacct = dir("cpuacct"), memory_dir = dir("memory");
-        stats.cpu_ns = read_number(cpuacct + "/cpuacct.usage");
-        stats.cpu_user_ns = read_number(cpuacct + "/cpuacct.usage_user");
-        stats.cpu_system_ns = read_number(cpuacct + "/cpuacct.usage_sys");
-        const std::string cpu = text_of(dir("cpu") + "/cpu.stat");
-        stats.cpu_throttled_ns = keyed(cpu, "throttled_time");
-        stats.cpu_throttled_periods = keyed(cpu, "nr_throttled");
-        const std::string memory = text_of(memory_dir + "/memory.stat");
-        stats.memory_usage_bytes = read_number(memory_dir + "/memory.usage_in_bytes");
-        stats.memory_peak_bytes = read_number(memory_dir + "/memory.max_usage_in_bytes");
-        stats.memory_rss_bytes = keyed(memory, "total_rss");
-        stats.memory_cache_bytes = keyed(memory, "total_cache");
-        stats.memory_mapped_bytes = keyed(memory, "total_mapped_file");
-        stats.memory_swap_bytes = keyed(memory, "total_swap");
-        stats.memory_kernel_bytes = read_number(memory_dir + "/memory.kmem.usage_in_bytes");
-        stats.memory_kernel_peak_bytes = read_number(memory_dir + "/memory.kmem.max_usage_in_bytes");
-        stats.pids = read_number(dir("pids") + "/pids.current");
-    }
-    stats.oom_kills = oom_kills();
-    return stats;
 }
 
 Status Cgroup::freeze(bool frozen) {

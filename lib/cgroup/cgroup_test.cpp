@@ -260,6 +260,17 @@ TEST_F(RealCgroup, CountsOomKillsAndMemory) {
     EXPECT_GT(stats->cpu_ns, 0u);
 }
 
+TEST_F(RealCgroup, SamplesAgainAndAgainUntilItIsGone) {
+    StatsReader reader(*group_);
+    for (int i = 0; i < 3; ++i) {
+        auto stats = reader.read();
+        ASSERT_TRUE(stats) << stats.error().message();
+        EXPECT_EQ(stats->cpu_ns, group_->stats()->cpu_ns);
+    }
+    ASSERT_TRUE(group_->remove(5 * kSecond));
+    EXPECT_EQ(reader.read().error().code(), Code::NotFound);
+}
+
 TEST_F(RealCgroup, SetsLimitsAndAttaches) {
     Limits limits;
     limits.cpu_shares = 512;

@@ -190,13 +190,23 @@ Status ProcessDriver::destroy_task(const std::string& task_id, Force force) {
 Result<TaskStatus> ProcessDriver::inspect_task(const std::string& task_id) {
     DROVER_TRY(auto task, find(task_id));
     ProcessStatus status = task->process->status();
+    StringMap attributes = {{"pid", std::to_string(status.pid)}};
+    // The protocol's samples have no place for it.
+    if (const auto& group = task->process->group(); group && !status.ended()) {
+        for (const char* of : {"cpu", "memory", "io"}) {
+            auto pressure = group->pressure(of);
+            if (!pressure) continue;
+            attributes[fmt::format("pressure.{}.some", of)] = fmt::format("{:.2f}", pressure->some);
+            attributes[fmt::format("pressure.{}.full", of)] = fmt::format("{:.2f}", pressure->full);
+        }
+    }
     return TaskStatus{.id = task_id,
                            .name = task->name,
                            .state = status.ended() ? TaskState::Exited : TaskState::Running,
                            .started_unix_ns = status.started_ns,
                            .completed_unix_ns = status.finished_ns,
                            .exit = exit_result(status),
-                           .attributes = {{"pid", std::to_string(status.pid)}},
+                           .attributes = std::move(attributes),
                            .network = {}};
 }
 

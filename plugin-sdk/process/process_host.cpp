@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -30,6 +31,18 @@ Error start_failure(const shim::Record& record) {
     if (record.error_number == 0) return Error(Code::Internal, record.message);
     Error mapped = Error::from_errno("", record.error_number);
     return Error(mapped.code(), record.message);
+}
+
+// The sampling of many tasks keeps descriptors open: this process takes what it may have, tasks get what it had.
+const rlimit& open_files_before() {
+    static const rlimit before = [] {
+        rlimit limit{};
+        ::getrlimit(RLIMIT_NOFILE, &limit);
+        rlimit raised{limit.rlim_max, limit.rlim_max};
+        ::setrlimit(RLIMIT_NOFILE, &raised);
+        return limit;
+    }();
+    return before;
 }
 
 std::optional<std::string> id_of_dir_name(std::string_view name) {
@@ -226,6 +239,7 @@ ProcessHost::~ProcessHost() {
 
 Result<std::unique_ptr<ProcessHost>> ProcessHost::open(ProcessHostOptions options) {
     auto impl = std::make_unique<Impl>();
+    open_files_before();
     DROVER_CHECK(make_dirs(options.state_dir, 0700));
     impl->shim = options.shim_path;
     if (impl->shim.empty())
@@ -306,7 +320,12 @@ Status ProcessHost::Impl::place(const ProcessSpec& spec, std::optional<cgroup::C
         std::erase(places.oom_files, std::string());
         *task_group = group;
     }
-    DROVER_TRY(*spec_bytes, encode_spec(spec, places));
+    ProcessSpec complete = spec;
+    const bool has_open_files = std::any_of(spec.rlimits.begin(), spec.rlimits.end(),
+                                            [](const ProcessRlimit& r) { return r.resource == RLIMIT_NOFILE; });
+    if (const rlimit& before = open_files_before(); !has_open_files)
+        complete.rlimits.push_back({RLIMIT_NOFILE, before.rlim_cur, before.rlim_max});
+    DROVER_TRY(*spec_bytes, encode_spec(complete, places));
     return {};
 }
 

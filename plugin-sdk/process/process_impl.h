@@ -21,6 +21,8 @@ struct ProcessTask::Impl {
     UniqueFd dir_fd;
     UniqueFd pidfd;  // invalid when the process was gone already
     std::optional<cgroup::Cgroup> group;
+    std::mutex stats_mutex;
+    std::optional<cgroup::StatsReader> stats;  // from the first sample on
     ProcessHost::Impl* host = nullptr;
 
     mutable std::mutex mutex;

@@ -199,8 +199,12 @@ Status ProcessTask::destroy(bool force) {
 
 Result<cgroup::Stats> ProcessTask::stats() const {
     if (!impl_->group) return make_error(Code::Unimplemented, "task {} has no cgroup", impl_->id);
-    return impl_->group->stats();
+    std::lock_guard lock(impl_->stats_mutex);
+    if (!impl_->stats) impl_->stats.emplace(*impl_->group);
+    return impl_->stats->read();
 }
+
+const std::optional<cgroup::Cgroup>& ProcessTask::group() const { return impl_->group; }
 
 Result<std::vector<pid_t>> ProcessTask::procs() const {
     if (!impl_->group) return make_error(Code::Unimplemented, "task {} has no cgroup", impl_->id);

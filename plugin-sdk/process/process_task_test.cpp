@@ -248,7 +248,7 @@ TEST_F(ProcessTaskTest, TellsAnOomKill) {
     EXPECT_EQ(status.signal, SIGKILL);
     auto stats = task->stats();
     ASSERT_TRUE(stats);
-    EXPECT_GE(stats->oom_kills, 1u);
+    EXPECT_GE(task->group()->oom_kills(), 1u);
     EXPECT_GT(stats->memory_peak_bytes, 8u << 20);
 }
 

@@ -148,8 +148,9 @@ class ProcessTask {
     // FIFOs in it stay, they are the agent's. Safe to repeat after a crash anywhere.
     Status destroy(bool force);
 
-    // The counters of its cgroup; Unimplemented without one.
+    // The counters of its cgroup; Unimplemented without one. oom_kills is not sampled: status() tells at the end.
     Result<cgroup::Stats> stats() const;
+    const std::optional<cgroup::Cgroup>& group() const;
     Result<std::vector<pid_t>> procs() const;
 
     // A second program beside this task, for run_exec(): with the task's user, environment, working directory, cgroup
