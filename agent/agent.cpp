@@ -253,7 +253,6 @@ void ClientAgent::Impl::make_service() {
     sources.node_id = identity_.node_id;
     sources.registry = registry_.get();
     sources.alloc_root = options_.alloc_dir;
-    sources.disable_remote_exec = options_.disable_remote_exec;
     sources.core_mhz = core_mhz(*options_.node);
     sources.stats = [this] { return stats(); };
     sources.plugin_status_json = [this] { return host_->plugin_status_json(); };

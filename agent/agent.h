@@ -53,7 +53,6 @@ struct ClientOptions {
     std::map<std::string, std::string> options;  // client options (driver.allowlist, env.denylist, ...)
     std::string log_level = "INFO";              // handed to plugins
 
-    bool disable_remote_exec = false;            // `alloc exec` is refused on this node
     int64_t max_kill_timeout_ns = 30'000'000'000;
     int32_t gc_max_allocs = 50;  // terminal allocations kept on disk before the oldest is collected
     int64_t gc_interval_ns = 60'000'000'000;

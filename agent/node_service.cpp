@@ -148,15 +148,6 @@ Status NodeService::signal_alloc(const std::string& alloc_id, const std::string&
     });
 }
 
-Result<std::unique_ptr<ports::ExecSession>> NodeService::exec(const ports::ExecRequest& request) {
-    if (sources_.disable_remote_exec)
-        return make_error(Code::PermissionDenied, "exec is disabled on this node (disable_remote_exec)");
-    DROVER_TRY(const auto found, runner(request.alloc_id));
-    sdk::ExecRequest exec{request.command, request.tty};
-    return ask_runner<std::unique_ptr<ports::ExecSession>>(
-        found, [task = request.task, exec](AllocRunner& alloc, auto answer) { answer(alloc.exec(task, exec)); });
-}
-
 Status NodeService::collect_alloc(const std::string& alloc_id) {
     return sources_.registry->collect(alloc_id);
 }

@@ -19,7 +19,6 @@ class NodeService : public ports::NodePort {
         std::string node_id;
         AllocRegistry* registry = nullptr;
         std::string alloc_root;
-        bool disable_remote_exec = false;
         double core_mhz = 0;
         std::function<std::map<std::string, std::map<std::string, std::string>>()> stats;
         std::function<std::string()> plugin_status_json;
@@ -44,7 +43,6 @@ class NodeService : public ports::NodePort {
     Status restart_alloc(const std::string& alloc_id, const std::string& task, bool all_tasks) override;
     Status signal_alloc(const std::string& alloc_id, const std::string& task,
                         const std::string& signal) override;
-    Result<std::unique_ptr<ports::ExecSession>> exec(const ports::ExecRequest& request) override;
     Status collect_alloc(const std::string& alloc_id) override;
     Status collect_all() override;
     std::map<std::string, std::map<std::string, std::string>> stats() const override;

@@ -69,12 +69,6 @@ std::shared_ptr<BodyStream> Exchange::stream(std::string content_type) {
     return sink_->begin_stream(std::move(head));
 }
 
-bool Exchange::upgrade(std::shared_ptr<Upgrade> next) {
-    if (!take_answer()) return false;
-    sink_->upgrade(std::move(next));
-    return true;
-}
-
 void Exchange::run_blocking(std::function<void()> job) {
     if (!services.blocking.run(std::move(job))) fail(503, "too many requests are waiting for this agent");
 }

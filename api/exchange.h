@@ -10,8 +10,6 @@
 #include <string_view>
 #include <vector>
 
-#include <boost/asio/generic/stream_protocol.hpp>
-
 #include "api/request.h"
 #include "base/result.h"
 #include "ports/cluster_port.h"
@@ -29,25 +27,12 @@ class BodyStream {
     virtual void finish() = 0;
 };
 
-// What a connection becomes when its request asked for another protocol (api/exec_socket, api/tunnel). It keeps
-// itself alive until `ended`.
-using Socket = boost::asio::generic::stream_protocol::socket;
-class Upgrade {
- public:
-    virtual ~Upgrade() = default;
-    // On the session's strand, once. The socket and what was read behind the request belong to it now; `ended` must
-    // be called once, on the strand, when the connection is over.
-    virtual void start(Socket socket, std::string read_ahead, std::function<void()> ended) = 0;
-    virtual void close() = 0;  // on the strand: the server stops
-};
-
-// The session, as an Exchange sees it. All are thread-safe.
+// The session, as an Exchange sees it. All three are thread-safe.
 class ExchangeSink {
  public:
     virtual ~ExchangeSink() = default;
     virtual void send(Response response) = 0;
     virtual std::shared_ptr<BodyStream> begin_stream(Response head) = 0;
-    virtual void upgrade(std::shared_ptr<Upgrade> next) = 0;
     virtual void post(std::function<void()> job) = 0;  // onto the session's strand
 };
 
@@ -67,9 +52,6 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
     void fail(int status, std::string_view text);  // plain text
     void fail(const Error& error);                 // status_of(error)
     std::shared_ptr<BodyStream> stream(std::string content_type);
-    // Hands the connection over; the exchange counts as under way for as long as it is held. False when it was answered
-    // before.
-    bool upgrade(std::shared_ptr<Upgrade> next);
     void post(std::function<void()> job) { sink_->post(std::move(job)); }
 
     // Runs the job on a worker thread of the blocking pool, or of the stream pool; answers 503 when that is

@@ -49,7 +49,6 @@ class Session final : public SessionHandle, public std::enable_shared_from_this<
     Status write_piece(std::string bytes);
     void begin_stream(Response head);
     void finish_stream();
-    void hand_over(std::shared_ptr<Upgrade> next);
 
  private:
     void arm(int64_t ms);
@@ -85,7 +84,6 @@ class Session final : public SessionHandle, public std::enable_shared_from_this<
     };
     std::deque<Write> writes_;
     bool writing_ = false;
-    std::shared_ptr<Upgrade> upgrade_;  // has the socket
     std::string log_method_;
     std::string log_path_;
     int64_t started_ns_ = 0;
@@ -106,11 +104,6 @@ class Sink final : public ExchangeSink, public BodyStream, public std::enable_sh
             session->begin_stream(std::move(head));
         });
         return shared_from_this();
-    }
-    void upgrade(std::shared_ptr<Upgrade> next) override {
-        session_->post([session = session_, next = std::move(next)]() mutable {
-            session->hand_over(std::move(next));
-        });
     }
     void post(std::function<void()> job) override { session_->post(std::move(job)); }
     Status write(std::string bytes) override { return session_->write_piece(std::move(bytes)); }
@@ -137,7 +130,6 @@ void Session::end() {
     error_code ignored;
     socket_.shutdown(asio::socket_base::shutdown_both, ignored);
     socket_.close(ignored);
-    if (auto upgrade = std::move(upgrade_)) upgrade->close();
     for (auto& write : std::exchange(writes_, {}))
         if (write.done) write.done(asio::error::operation_aborted);
     if (auto cancel = std::move(cancel_)) cancel->cancel();
@@ -360,19 +352,6 @@ void Session::finish_stream() {
     write_now("0\r\n\r\n", [self = shared_from_this()](error_code error) {
         if (error) return self->end();
         self->after_answer();
-    });
-}
-
-void Session::hand_over(std::shared_ptr<Upgrade> next) {
-    if (closed_) return;
-    timer_.cancel();
-    error_code ignored;
-    socket_.cancel(ignored);  // watch_for_close
-    std::string read_ahead(static_cast<const char*>(buffer_.data().data()), buffer_.size());
-    upgrade_ = next;
-    next->start(std::move(socket_), std::move(read_ahead), [self = shared_from_this()] {
-        self->upgrade_.reset();
-        self->end();
     });
 }
 

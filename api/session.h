@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Session: one connection of a client, from accept to close: reads requests with Beast, makes Exchanges, writes
-// answers, keeps alive, or hands the connection to an Upgrade. All of its state lives on its strand.
+// Session: one connection of a client, from accept to close: reads requests with Beast (the only file beside
+// the HTTP client that sees it is session.cpp), makes Exchanges, writes answers, keeps alive. All of its
+// state lives on its strand.
 #pragma once
 #include <functional>
 #include <memory>
 #include <string>
 
-#include "api/exchange.h"
+#include <boost/asio/generic/stream_protocol.hpp>
 
 namespace drover::api {
+
+struct Services;
+using Socket = boost::asio::generic::stream_protocol::socket;
 
 // What the server keeps of a session: a way to end it from outside.
 class SessionHandle {

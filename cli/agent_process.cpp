@@ -142,7 +142,6 @@ Status AgentProcess::start_client() {
     }
     o.options.insert(c.client().options().begin(), c.client().options().end());
     o.log_level = c.log_level();
-    o.disable_remote_exec = c.client().disable_remote_exec();
     o.max_kill_timeout_ns = c.client().max_kill_timeout();
     o.gc_max_allocs = static_cast<int32_t>(c.client().gc_max_allocs());
     o.gc_interval_ns = c.client().gc_interval();

@@ -135,24 +135,6 @@ void add_alloc_verbs(std::vector<Command>& all) {
                    .args_max = 2,
                    .args_error = "This command takes one or two arguments: <allocation> <path>",
                    .run = alloc_fs});
-    all.push_back({.name = "alloc exec",
-                   .synopsis = "Execute commands in task",
-                   .usage = "[options] <allocation> <command> [<args>...]",
-                   .description = "Runs a command inside a running task, with this terminal as its own. The exit "
-                                  "code is the command's; 1 when it could not be run or the connection was lost.",
-                   .flags = {job,
-                             kGroup,
-                             kTask,
-                             {"i", kBool, "Pass stdin on to the command. Default: true.", "true"},
-                             {"t", kBool,
-                              "Give the command a terminal. Default: when stdin and stdout are terminals."},
-                             {"e", kText,
-                              "The escape character of sessions with a terminal, or \"none\". At the beginning of a "
-                              "line, followed by a dot, it closes the session. Default: ~.",
-                              "~"},
-                             kVerbose},
-                   .args_max = -1,
-                   .run = alloc_exec});
     all.push_back({.name = "alloc stop",
                    .synopsis = "Stop and reschedule a running allocation",
                    .usage = "[options] <allocation>",
@@ -367,7 +349,6 @@ void add_aliases(std::vector<Command>& all) {
         {"inspect", "job inspect"},
         {"logs", "alloc logs"},
         {"fs", "alloc fs"},
-        {"exec", "alloc exec"},
         {"alloc-status", "alloc status"},
         {"eval-status", "eval status"},
         {"node-status", "node status"},

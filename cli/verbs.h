@@ -10,7 +10,6 @@ int alloc_fs(Invocation& in);
 int alloc_logs(Invocation& in);
 int alloc_restart(Invocation& in);
 int alloc_signal(Invocation& in);
-int alloc_exec(Invocation& in);
 int alloc_status(Invocation& in);
 int alloc_stop(Invocation& in);
 int deployment_list(Invocation& in);

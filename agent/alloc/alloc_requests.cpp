@@ -61,13 +61,6 @@ void AllocRunner::signal(const std::string& task, const std::string& signal,
     }
 }
 
-Result<std::unique_ptr<ports::ExecSession>> AllocRunner::exec(const std::string& task,
-                                                              const sdk::ExecRequest& request) {
-    const auto found = tasks_.find(task);
-    if (found == tasks_.end()) return make_error(Code::InvalidArgument, "unknown task name {:?}", task);
-    return found->second->exec(request);
-}
-
 void AllocRunner::stats(const std::string& task, std::function<void(Result<Samples>)> done) {
     if (!task.empty() && !tasks_.contains(task))
         return done(make_error(Code::NotFound, "allocation {:?} has no task {:?}", id_, task));

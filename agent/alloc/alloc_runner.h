@@ -47,8 +47,6 @@ class AllocRunner : public std::enable_shared_from_this<AllocRunner> {
     // For the API; an empty task means all of them. NotFound for an unknown task.
     Status restart(const std::string& task, bool all_tasks);
     void signal(const std::string& task, const std::string& signal, std::function<void(Status)> done);
-    Result<std::unique_ptr<ports::ExecSession>> exec(const std::string& task,
-                                                     const sdk::ExecRequest& request);
     using Samples = std::map<std::string, sdk::TaskStats>;
     void stats(const std::string& task, std::function<void(Result<Samples>)> done);
     void driver_event(const sdk::TaskEvent& event);

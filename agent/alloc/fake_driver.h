@@ -213,10 +213,6 @@ class FakeDriver : public Driver {
                    Done<sdk::ExecOutput> done) override {
         later([done] { done(make_error(Code::Unimplemented, "")); });
     }
-    Result<std::unique_ptr<ports::ExecSession>> exec_streaming(const std::string&,
-                                                               const sdk::ExecRequest&) override {
-        return make_error(Code::Unimplemented, "");
-    }
 
  private:
     struct Wait {

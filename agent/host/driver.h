@@ -15,9 +15,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "drover/exec.h"
 #include "drover/types.h"
-#include "ports/exec_session.h"
 
 namespace drover::model {
 class MapValue;
@@ -110,14 +108,9 @@ class Driver {
     virtual std::unique_ptr<OpenCall> stream_stats(const std::string& task_id, int64_t interval_ns,
                                                    std::function<void(sdk::TaskStats)> sample,
                                                    Done<void> done) = 0;
-    // Both refuse with Unimplemented when the driver's capabilities say that it has no exec.
     // One command inside the task. A timeout of 0 has none of the driver's own; the call ends by exec_ns.
     virtual void exec_task(const std::string& task_id, std::vector<std::string> command, int64_t timeout_ns,
                            Done<sdk::ExecOutput> done) = 0;
-    // The same with its input and output connected. What the session's calls end with when the plugin is lost
-    // is Aborted; the program ends with it.
-    virtual Result<std::unique_ptr<ports::ExecSession>> exec_streaming(const std::string& task_id,
-                                                                       const sdk::ExecRequest& request) = 0;
 };
 
 }  // namespace drover::agent

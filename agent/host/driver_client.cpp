@@ -187,14 +187,6 @@ Result<DriverClient::InstancePtr> DriverClient::holding(const std::string& task_
     return live_;
 }
 
-Result<DriverClient::InstancePtr> DriverClient::exec_instance(const std::string& task_id) const {
-    DROVER_TRY(auto instance, holding(task_id));
-    if (!instance->capabilities.exec) {
-        return make_error(Code::Unimplemented, "driver \"{}\" does not support exec", name_);
-    }
-    return instance;
-}
-
 void DriverClient::remember(const InstancePtr& instance, const std::string& task_id) {
     std::lock_guard lock(mutex_);
     if (live_ == instance) tasks_.insert(task_id);
@@ -326,15 +318,9 @@ std::unique_ptr<OpenCall> DriverClient::stream_stats(const std::string& task_id,
 
 void DriverClient::exec_task(const std::string& task_id, std::vector<std::string> command, int64_t timeout_ns,
                              Done<sdk::ExecOutput> done) {
-    auto instance = exec_instance(task_id);
+    auto instance = holding(task_id);
     if (!instance) return fail(done, std::move(instance).error());
     (*instance)->rpc->exec_task(task_id, command, timeout_ns, std::move(done));
-}
-
-Result<std::unique_ptr<ports::ExecSession>> DriverClient::exec_streaming(const std::string& task_id,
-                                                                         const sdk::ExecRequest& request) {
-    DROVER_TRY(const auto instance, exec_instance(task_id));
-    return instance->rpc->exec_streaming(task_id, request);
 }
 
 }  // namespace drover::agent

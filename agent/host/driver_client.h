@@ -57,8 +57,6 @@ class DriverClient : public Driver, public std::enable_shared_from_this<DriverCl
                                            Done<void> done) override;
     void exec_task(const std::string& task_id, std::vector<std::string> command, int64_t timeout_ns,
                    Done<sdk::ExecOutput> done) override;
-    Result<std::unique_ptr<ports::ExecSession>> exec_streaming(const std::string& task_id,
-                                                               const sdk::ExecRequest& request) override;
 
  private:
     // One usable instance and what was learned from it.
@@ -80,8 +78,6 @@ class DriverClient : public Driver, public std::enable_shared_from_this<DriverCl
     void with_instance(Need need, std::function<void(Result<InstancePtr>)> use);
     // The live instance, if it holds the task.
     Result<InstancePtr> holding(const std::string& task_id) const;
-    // The same, if the driver has exec.
-    Result<InstancePtr> exec_instance(const std::string& task_id) const;
     void remember(const InstancePtr& instance, const std::string& task_id);
     void forget(const std::string& task_id);
     template <class T>

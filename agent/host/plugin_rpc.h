@@ -74,9 +74,6 @@ class PluginRpc {
                                          std::function<void(sdk::TaskStats)> message, Done<void> ended);
     void exec_task(const std::string& task_id, const std::vector<std::string>& command, int64_t timeout_ns,
                    Done<sdk::ExecOutput> done);
-    // Open until the program ends, the session is destroyed, or the connection is.
-    Result<std::unique_ptr<ports::ExecSession>> exec_streaming(const std::string& task_id,
-                                                               const sdk::ExecRequest& request);
 
     struct Impl;
 

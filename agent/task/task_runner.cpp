@@ -362,13 +362,6 @@ void TaskRunner::signal(const std::string& signal, std::function<void(Status)> d
     input(task_event::Signal{signal, ""});
 }
 
-Result<std::unique_ptr<ports::ExecSession>> TaskRunner::exec(const sdk::ExecRequest& request) {
-    if (machine_->record().phase() != client::RUNNING)
-        return make_error(Code::FailedPrecondition, "task {:?} is not running.", name_);
-    DROVER_TRY(const auto found, driver());
-    return found->exec_streaming(machine_->record().task_id(), request);
-}
-
 // ---- after the exit
 // --------------------------------------------------------------------------------------------------
 

@@ -40,8 +40,6 @@ class TaskRunner : public std::enable_shared_from_this<TaskRunner> {
 
     // `done` once the driver has answered; FailedPrecondition when it does not run.
     void signal(const std::string& signal, std::function<void(Status)> done);
-    // FailedPrecondition when the task does not run, else what the driver says.
-    Result<std::unique_ptr<ports::ExecSession>> exec(const sdk::ExecRequest& request);
     // The newest sample of the driver; the first call opens the stream, which closes some time after the last
     // one.
     void stats(std::function<void(Result<sdk::TaskStats>)> done);

@@ -436,15 +436,6 @@ Result<HttpReply> expect_success(Result<HttpReply> reply) {
 
 }  // namespace
 
-Result<UniqueFd> Client::dial() {
-    DROVER_CHECK(state_->connect());
-    return std::move(state_->fd);
-}
-
-std::string Client::target(std::string_view path, const QueryParams& query) const {
-    return target_of(path, query, options());
-}
-
 Result<HttpReply> Client::get(std::string_view path, const QueryParams& query) {
     return expect_success(raw({"GET", target_of(path, query, options()), {}, ""}));
 }

@@ -14,7 +14,6 @@
 #include <utility>
 #include <vector>
 
-#include "base/fd.h"
 #include "base/result.h"
 
 namespace google::protobuf {
@@ -75,11 +74,6 @@ class Client {
     // stop.
     Status stream(std::string_view path, const QueryParams& query,
                   const std::function<bool(std::string_view)>& on_data);
-
-    // For what is no exchange of request and answer: a connected, non-blocking socket to the address, and the target
-    // of a request there with region and namespace in it.
-    Result<UniqueFd> dial();
-    std::string target(std::string_view path, const QueryParams& query) const;
 
     // Any method, any status: what `operator api` and the proxy need. The body is streamed to `on_data` when
     // `on_head` says so (true), else it is in the reply.

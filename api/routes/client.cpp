@@ -3,7 +3,6 @@
 // NodePort is asked; else the request is passed on to that node's agent (proxy.cpp). Everything here may
 // block and runs on the pools.
 #include "api/context.h"
-#include "api/exec_socket.h"
 #include "api/router.h"
 #include "api/routes/proxy.h"
 #include "base/strings.h"
@@ -225,34 +224,6 @@ void signal(const ExchangePtr& exchange) {
     });
 }
 
-Result<std::vector<std::string>> parse_command(const std::string& text) {
-    auto value = model::json::parse_value(text);
-    std::vector<std::string> command;
-    bool texts = value && value->has_list_value();
-    if (texts)
-        for (const auto& part : value->list_value().values()) {
-            texts = texts && part.has_string_value();
-            command.push_back(part.string_value());
-        }
-    if (!texts) return make_error(Code::InvalidArgument, "command must be a JSON array of strings");
-    if (command.empty() || command[0].empty()) return make_error(Code::InvalidArgument, "missing command");
-    return command;
-}
-
-void exec(const ExchangePtr& exchange) {
-    ports::ExecRequest request;
-    request.alloc_id = exchange->args[0];
-    request.task = exchange->request.param_or("task", "");
-    if (request.task.empty()) return exchange->fail(400, "missing task parameter");
-    if (!read_flag(exchange, "tty", request.tty)) return;
-    auto command = parse_command(exchange->request.param_or("command", "[]"));
-    if (!command) return exchange->fail(400, command.error().message());
-    request.command = std::move(*command);
-    auto* node = exchange->services.options.node;
-    if (!node || !node->has_alloc(request.alloc_id)) return forward_to_alloc(exchange, request.alloc_id);
-    serve_exec(exchange, request.tty, [node, request] { return node->exec(request); });
-}
-
 void collect_alloc(const ExchangePtr& exchange) {
     at_alloc(exchange, Pool::Blocking, [](const ExchangePtr& on, ports::NodePort& node) {
         if (auto status = node.collect_alloc(on->args[0]); !status) return fail_client(on, status.error());
@@ -295,7 +266,6 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/client/fs/logs/*", stream_logs},
     {"GET", "/v1/client/allocation/*/stats", alloc_stats},
     {"GET", "/v1/client/allocation/*/checks", alloc_checks},
-    {"GET", "/v1/client/allocation/*/exec", exec},
     {"PUT", "/v1/client/allocation/*/restart", restart},
     {"PUT", "/v1/client/allocation/*/signal", signal},
     {"GET", "/v1/client/allocation/*/gc", collect_alloc},

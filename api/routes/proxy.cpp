@@ -3,7 +3,6 @@
 
 #include "api/client/client.h"
 #include "api/context.h"
-#include "api/tunnel.h"
 #include "base/uuid.h"
 #include "ports/node_port.h"
 
@@ -12,18 +11,6 @@ namespace {
 
 constexpr std::string_view kForwarded = "x-drover-forwarded";
 
-// A connection that becomes something else there becomes it here too: what the peer answers is passed on as it is.
-void tunnel_on(const ExchangePtr& exchange, Client& client, const std::string& address) {
-    auto peer = client.dial();
-    if (!peer) return exchange->fail(500, peer.error().message());
-    const auto& request = exchange->request;
-    auto head = fmt::format("{} {} HTTP/1.1\r\nHost: {}\r\n{}: 1\r\n", request.method, request.target, address,
-                            kForwarded);
-    for (const auto& [name, value] : request.headers)
-        if (name != "host" && name != kForwarded) head += fmt::format("{}: {}\r\n", name, value);
-    exchange->upgrade(make_tunnel(exchange, std::move(*peer), head + "\r\n"));
-}
-
 void send_on(const ExchangePtr& exchange, const std::string& address) {
     ClientOptions options;
     options.address = "http://" + address;
@@ -31,7 +18,6 @@ void send_on(const ExchangePtr& exchange, const std::string& address) {
     options.read_timeout_ms = 30'000;  // followed streams send a heartbeat each second
     auto client = Client::create(std::move(options));
     if (!client) return exchange->fail(500, client.error().message());
-    if (!exchange->request.header("upgrade").empty()) return tunnel_on(exchange, *client, address);
     Client::RawRequest request{
         exchange->request.method, exchange->request.target, {}, exchange->request.body};
     request.headers[std::string(kForwarded)] = "1";

@@ -183,11 +183,6 @@ class FakeNode final : public ports::NodePort {
         last_call = fmt::format("signal {} {}", task, signal);
         return {};
     }
-    std::function<Result<std::unique_ptr<ports::ExecSession>>(const ports::ExecRequest&)> on_exec;
-    Result<std::unique_ptr<ports::ExecSession>> exec(const ports::ExecRequest& request) override {
-        if (!on_exec) return make_error(Code::FailedPrecondition, "task {:?} is not running.", request.task);
-        return on_exec(request);
-    }
     Status collect_alloc(const std::string&) override { return {}; }
     Status collect_all() override { return {}; }
     std::map<std::string, std::map<std::string, std::string>> stats() const override { return sections; }

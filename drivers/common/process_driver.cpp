@@ -3,7 +3,6 @@
 
 #include <csignal>
 
-#include "base/clock.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "drivers/common/signals.h"
@@ -56,11 +55,7 @@ Error not_found(const std::string& task_id) {
 void ProcessDriver::configure(const std::string& state_dir, const std::optional<sdk::AgentConfig>& agent) {
     std::lock_guard lock(mutex_);
     configured_state_dir_ = state_dir;
-    if (!agent || !agent->topology || agent->topology->cores.empty()) return;
-    double total = 0;
-    for (const sdk::CpuCore& core : agent->topology->cores)
-        total += static_cast<double>(core.base_mhz ? core.base_mhz : core.guess_mhz ? core.guess_mhz : core.max_mhz);
-    core_mhz_ = total / static_cast<double>(agent->topology->cores.size());
+    core_mhz_ = core_speed_mhz(agent);
 }
 
 std::string ProcessDriver::state_dir() const {
@@ -210,37 +205,8 @@ Result<sdk::TaskStatus> ProcessDriver::inspect_task(const std::string& task_id) 
 Result<sdk::TaskStats> ProcessDriver::task_stats(const std::string& task_id) {
     DROVER_TRY(auto task, find(task_id));
     DROVER_TRY(cgroup::Stats now, task->process->stats());
-    sdk::TaskStats out;
-    out.timestamp_unix_ns = unix_now();
-    sdk::MemoryUsage& memory = out.total.memory;
-    memory = {.rss_bytes = now.memory_rss_bytes,
-              .cache_bytes = now.memory_cache_bytes,
-              .max_usage_bytes = now.memory_peak_bytes,
-              .kernel_bytes = now.memory_kernel_bytes,
-              .kernel_max_bytes = now.memory_kernel_peak_bytes,
-              .usage_bytes = now.memory_usage_bytes,
-              .swap_bytes = now.memory_swap_bytes};
-    sdk::CpuUsage& cpu = out.total.cpu;
-    cpu.throttled_periods = now.cpu_throttled_periods;
-    cpu.throttled_ns = now.cpu_throttled_ns;
-
     std::lock_guard lock(mutex_);
-    // The first sample after a start or a restart has nothing to compare with: measured from the task's start.
-    int64_t at = mono_now();
-    double elapsed =
-        static_cast<double>(task->sampled_ns ? at - task->sampled_ns : unix_now() - task->process->started_ns());
-    auto percent = [elapsed](uint64_t before, uint64_t after) {
-        return elapsed > 0 && after >= before ? 100.0 * static_cast<double>(after - before) / elapsed : 0.0;
-    };
-    cpu.percent = percent(task->cpu_ns, now.cpu_ns);
-    cpu.user_percent = percent(task->cpu_user_ns, now.cpu_user_ns);
-    cpu.system_percent = percent(task->cpu_system_ns, now.cpu_system_ns);
-    if (core_mhz_ > 0) cpu.total_mhz = *cpu.percent / 100 * core_mhz_;
-    task->cpu_ns = now.cpu_ns;
-    task->cpu_user_ns = now.cpu_user_ns;
-    task->cpu_system_ns = now.cpu_system_ns;
-    task->sampled_ns = at;
-    return out;
+    return task->usage.measure(now, task->process->started_ns(), core_mhz_);
 }
 
 Status ProcessDriver::signal_task(const std::string& task_id, const std::string& signal) {

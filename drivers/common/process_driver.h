@@ -10,6 +10,7 @@
 #include <mutex>
 #include <string>
 
+#include "drivers/common/usage.h"
 #include "drover/driver.h"
 #include "drover/exec_process.h"
 #include "plugin-sdk/process/process_task.h"
@@ -57,9 +58,7 @@ class ProcessDriver : public sdk::Driver {
     struct Task {
         std::shared_ptr<sdk::ProcessTask> process;
         std::string name;
-        // The sample before, for percentages.
-        uint64_t cpu_ns = 0, cpu_user_ns = 0, cpu_system_ns = 0;
-        int64_t sampled_ns = 0;
+        UsageMeter usage;
     };
 
     // Opened at the first use: short-lived instances that only tell their config must not touch the state directory.

@@ -13,7 +13,6 @@
 
 #include "base/fd.h"
 #include "base/result.h"
-#include "ports/exec_session.h"
 
 namespace drover::model {
 class AllocFileInfo;
@@ -70,9 +69,6 @@ class NodePort {
     virtual Status restart_alloc(const std::string& alloc_id, const std::string& task, bool all_tasks) = 0;
     virtual Status signal_alloc(const std::string& alloc_id, const std::string& task,
                                 const std::string& signal) = 0;
-    // InvalidArgument for an unknown task, FailedPrecondition for one that does not run. What the driver refuses
-    // later (a missing program) ends the session.
-    virtual Result<std::unique_ptr<ExecSession>> exec(const ExecRequest& request) = 0;
     virtual Status collect_alloc(const std::string& alloc_id) = 0;  // garbage-collects a terminal allocation
     virtual Status collect_all() = 0;
 

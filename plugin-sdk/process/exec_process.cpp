@@ -36,8 +36,6 @@ void raise(const UniqueFd& event) {
     static_cast<void>(!::write(event.get(), &one, sizeof one));
 }
 
-constexpr int kAskGoneMs = 250;
-
 // The thread that feeds the program: reads from the stream until that is interrupted or cancelled.
 class InputPump {
  public:
@@ -98,11 +96,7 @@ class InputPump {
     void feed(std::string_view bytes) {
         while (fd_ && !bytes.empty()) {
             pollfd items[2] = {{fd_.get(), POLLOUT, 0}, {end_.get(), POLLIN, 0}};
-            const int ready = ::poll(items, 2, kAskGoneMs);
-            if (ready < 0 && errno != EINTR) return;
-            // Not in read(), so nobody says here that the person is gone.
-            if (ready == 0 && !stream_.write_stdout({})) return raise(cancelled_);
-            if (ready <= 0) continue;
+            if (::poll(items, 2, -1) < 0 && errno != EINTR) return;
             if (items[1].revents) return;
             if (!items[0].revents) continue;
             ssize_t n = ::write(fd_.get(), bytes.data(), bytes.size());

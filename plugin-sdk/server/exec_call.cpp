@@ -130,10 +130,6 @@ bool ExecCall::send(driverpb::ExecTaskStreamingResponse message) {
 }
 
 Status ExecCall::write(std::string_view bytes, bool to_stderr) {
-    if (bytes.empty()) {
-        std::lock_guard lock(mutex_);
-        if (gone_ || broken_) return make_error(Code::Cancelled, "the exec session was ended from outside");
-    }
     while (!bytes.empty()) {
         const std::string_view chunk = bytes.substr(0, kChunkBytes);
         bytes.remove_prefix(chunk.size());

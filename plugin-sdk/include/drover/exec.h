@@ -41,7 +41,7 @@ class ExecStream {
     // The next thing that comes in. interrupt() makes a read() in progress, and every later one, answer ExecCancelled.
     virtual ExecInput read() = 0;
     virtual void interrupt() = 0;
-    // Cancelled (an Error) when the person is gone; the bytes are dropped then. Writing nothing only asks for that.
+    // Cancelled (an Error) when the person is gone; the bytes are dropped then.
     virtual Status write_stdout(std::string_view bytes) = 0;
     virtual Status write_stderr(std::string_view bytes) = 0;
 };
