@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/files.h"
 
 extern char** environ;
 
@@ -16,6 +17,7 @@ namespace drover::drivers {
 namespace {
 
 constexpr size_t kOutputMax = 64 << 10;
+constexpr size_t kInputMax = 64 << 10;
 
 struct FileActions {
     posix_spawn_file_actions_t actions;
@@ -30,12 +32,24 @@ struct Attributes {
 
 }  // namespace
 
-Result<CommandOutput> run_command(const std::vector<std::string>& argv, int64_t timeout_ns) {
+Result<CommandOutput> run_command(const std::vector<std::string>& argv, int64_t timeout_ns,
+                                  std::string_view input) {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) return Error::from_errno("pipe");
     UniqueFd reader(ends[0]), writer(ends[1]);
     FileActions files;
-    ::posix_spawn_file_actions_addopen(&files.actions, 0, "/dev/null", O_RDONLY, 0);
+    UniqueFd source;
+    if (input.empty()) {
+        ::posix_spawn_file_actions_addopen(&files.actions, 0, "/dev/null", O_RDONLY, 0);
+    } else {
+        // Written before there is a reader: it fits into the pipe.
+        if (input.size() > kInputMax) return make_error(Code::InvalidArgument, "{}: input too long", argv[0]);
+        if (::pipe2(ends, O_CLOEXEC) != 0) return Error::from_errno("pipe");
+        source.reset(ends[0]);
+        UniqueFd sink(ends[1]);
+        DROVER_CHECK(write_all(sink.get(), input));
+        ::posix_spawn_file_actions_adddup2(&files.actions, source.get(), 0);
+    }
     ::posix_spawn_file_actions_adddup2(&files.actions, writer.get(), 1);
     ::posix_spawn_file_actions_adddup2(&files.actions, writer.get(), 2);
     Attributes how;

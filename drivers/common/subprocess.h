@@ -3,6 +3,7 @@
 // Never for tasks: those are started through the shim.
 #pragma once
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -14,7 +15,8 @@ struct CommandOutput {
     std::string output;  // stdout and stderr, at most 64 KiB of it
 };
 
-// argv[0] is an absolute path. DeadlineExceeded: it was killed. Blocks.
-Result<CommandOutput> run_command(const std::vector<std::string>& argv, int64_t timeout_ns);
+// argv[0] is an absolute path; `input` (at most a pipe's 64 KiB) is its stdin. DeadlineExceeded: it was killed. Blocks.
+Result<CommandOutput> run_command(const std::vector<std::string>& argv, int64_t timeout_ns,
+                                  std::string_view input = {});
 
 }  // namespace drover::drivers

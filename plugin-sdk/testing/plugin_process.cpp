@@ -409,6 +409,23 @@ Status PluginProcess::signal_task(const std::string& task_id, const std::string&
     return impl_->call(impl_->driver.get(), &driverpb::Driver::Stub::SignalTask, request, &response);
 }
 
+Result<CreatedNetwork> PluginProcess::create_network(const std::string& alloc_id, const std::string& hostname) {
+    driverpb::CreateNetworkRequest request;
+    request.set_alloc_id(alloc_id);
+    request.set_hostname(hostname);
+    driverpb::CreateNetworkResponse response;
+    DROVER_CHECK(impl_->call(impl_->driver.get(), &driverpb::Driver::Stub::CreateNetwork, request, &response));
+    return wire::from_proto(response);
+}
+
+Status PluginProcess::destroy_network(const std::string& alloc_id, const NetworkIsolation& network) {
+    driverpb::DestroyNetworkRequest request;
+    request.set_alloc_id(alloc_id);
+    wire::to_proto(network, request.mutable_isolation_spec());
+    driverpb::DestroyNetworkResponse response;
+    return impl_->call(impl_->driver.get(), &driverpb::Driver::Stub::DestroyNetwork, request, &response);
+}
+
 Result<ExecOutput> PluginProcess::exec_task(const std::string& task_id, const std::vector<std::string>& command,
                                             int64_t timeout_ns) {
     driverpb::ExecTaskRequest request;

@@ -61,6 +61,8 @@ class PluginProcess {
     Result<std::vector<TaskStats>> task_stats(const std::string& task_id, int64_t interval_ns, size_t samples);
     Result<TaskEvent> task_event();  // the first of the stream
     Status signal_task(const std::string& task_id, const std::string& signal);
+    Result<CreatedNetwork> create_network(const std::string& alloc_id, const std::string& hostname);
+    Status destroy_network(const std::string& alloc_id, const NetworkIsolation& network);
     Result<ExecOutput> exec_task(const std::string& task_id, const std::vector<std::string>& command,
                                  int64_t timeout_ns);
     std::unique_ptr<ExecSession> exec_task_streaming(const std::string& task_id, const ExecRequest& request);

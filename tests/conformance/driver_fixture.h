@@ -21,6 +21,7 @@
 #include "drover/process_task.h"
 #include "plugin-sdk/testing/plugin_process.h"
 #include "plugin-sdk/wire/msgpack.h"
+#include "tests/conformance/dockerd.h"
 
 namespace drover::conformance {
 using sdk::Value;
@@ -31,6 +32,8 @@ struct DriverCase {
     std::string binary;  // below the build folder
     Value::Map config;   // of the plugin
     bool isolated = false;
+    Value::Map task = {};  // what every task's config has
+    bool docker = false;   // needs a daemon
 };
 
 inline std::string binary_path(const DriverCase& driver) {
@@ -60,11 +63,16 @@ inline bool alive(pid_t pid) {
 inline const DriverCase kMock{"mock_driver", "test-plugins/drover-driver-mock", {}, false};
 inline const DriverCase kRawExec{"raw_exec", "plugins/drover-driver-raw_exec", {{"enabled", true}}, false};
 inline const DriverCase kExec{"exec", "plugins/drover-driver-exec", {}, true};
+inline const DriverCase kDocker{"docker", "plugins/drover-driver-docker", {}, true, {{"image", kTestImage}}, true};
 
 class DriverTest : public ::testing::TestWithParam<DriverCase> {
  protected:
     void SetUp() override {
         if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+        if (GetParam().docker && !Dockerd::get().missing().empty()) {
+            if (std::getenv("CI")) FAIL() << Dockerd::get().missing();
+            GTEST_SKIP() << Dockerd::get().missing();
+        }
         char name[] = "/tmp/drover-conf-XXXXXX";
         ASSERT_NE(::mkdtemp(name), nullptr);
         dir_ = name;
@@ -89,7 +97,9 @@ class DriverTest : public ::testing::TestWithParam<DriverCase> {
         if (entries)
             for (const std::string& entry : *entries)
                 EXPECT_TRUE(entry[0] == '.') << "left in the state directory: " << entry;
-        EXPECT_EQ(list_dir(state_dir() + "/.exec").value_or(std::vector<std::string>()), std::vector<std::string>());
+        for (const char* own : {"/.exec", "/.docker/tasks"})
+            EXPECT_EQ(list_dir(state_dir() + own).value_or(std::vector<std::string>()), std::vector<std::string>());
+        if (GetParam().docker) EXPECT_EQ(Dockerd::get().containers(), 0u) << "containers are left";
         EXPECT_EQ(read_file("/proc/self/mountinfo").value().find(dir_), std::string::npos);
         auto group = cgroup::Cgroup::open(cgroup_);
         if (group && group->exists()) {
@@ -124,7 +134,8 @@ class DriverTest : public ::testing::TestWithParam<DriverCase> {
     std::string state_dir() const { return dir_ + "/tasks"; }
 
     void launch() { launch(GetParam().config); }
-    void launch(const Value::Map& config) {
+    void launch(Value::Map config) {
+        if (GetParam().docker) config["endpoint"] = "unix://" + Dockerd::get().socket();
         plugin_.reset();
         auto plugin = PluginProcess::launch({.binary = binary_path(GetParam()),
                                              .env = {{"DROVER_TASK_STATE_DIR", state_dir()},
@@ -152,6 +163,7 @@ class DriverTest : public ::testing::TestWithParam<DriverCase> {
         task.resources.memory_mb = 64;
         task.stdout_path = out_path();
         task.stderr_path = err_path();
+        for (const auto& [key, value] : GetParam().task) config.emplace(key, value);
         task.msgpack_driver_config = sdk::msgpack_encode(std::move(config));
         EXPECT_TRUE(write_file(out_path(), "", 0666));
         EXPECT_TRUE(write_file(err_path(), "", 0666));

@@ -57,7 +57,11 @@ TEST_P(ProtocolTest, EndsWhenToldTo) {
 }
 
 TEST_P(ProtocolTest, RefusesABadConfigNamingThePlace) {
-    auto key = GetParam().name == "exec" ? "no_pivot_root" : GetParam().name == "raw_exec" ? "enabled" : "healthy";
+    const std::map<std::string, std::string> keys{{"exec", "no_pivot_root"},
+                                                  {"raw_exec", "enabled"},
+                                                  {"mock_driver", "healthy"},
+                                                  {"docker", "allow_privileged"}};
+    const std::string key = keys.at(GetParam().name);
     Status set = plugin_->set_config(sdk::msgpack_encode(Value::Map{{key, 7}}), std::nullopt);
     ASSERT_FALSE(set);
     EXPECT_EQ(set.error().message(), fmt::format("SetConfig failed: {}: expected a boolean, found a number (7)", key));
@@ -107,7 +111,10 @@ TEST_P(ProtocolTest, UnknownTasksAreNotFoundOrGone) {
     EXPECT_FALSE(plugin_->exec_task_streaming("no/such/task", {.command = {"/bin/true"}})->finish());
 }
 
-// --- the drivers of processes
+// --- the drivers of real tasks
+
+// What only those say that start a program of the machine's; docker's own are in docker_test.cpp.
+class ProcessTest : public DriverTest {};
 
 TEST_P(DriverTest, RunsATaskToItsEnd) {
     sdk::TaskConfig config = shell("echo $GREETING; echo oops >&2; exit 3");
@@ -224,7 +231,7 @@ TEST_P(DriverTest, DestroysByIdAlone) {
     ASSERT_OK(plugin_->destroy_task(config.id, true));  // again is fine
 }
 
-TEST_P(DriverTest, RefusesWhatCannotStartAndLeavesNothing) {
+TEST_P(ProcessTest, RefusesWhatCannotStartAndLeavesNothing) {
     ASSERT_OK(write_file(alloc_ + "/web/local/plain", "x", 0644));
     std::string local = GetParam().isolated ? "/local" : alloc_ + "/web/local";
     struct Case {
@@ -288,9 +295,11 @@ TEST_P(DriverTest, WaitingCostsNoThreads) {
     EXPECT_LT(threads, 40u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Drivers, ProtocolTest, ::testing::Values(kMock, kRawExec, kExec),
+INSTANTIATE_TEST_SUITE_P(Drivers, ProtocolTest, ::testing::Values(kMock, kRawExec, kExec, kDocker),
                          [](const auto& info) { return info.param.name; });
-INSTANTIATE_TEST_SUITE_P(Drivers, DriverTest, ::testing::Values(kRawExec, kExec),
+INSTANTIATE_TEST_SUITE_P(Drivers, ProcessTest, ::testing::Values(kRawExec, kExec),
+                         [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Drivers, DriverTest, ::testing::Values(kRawExec, kExec, kDocker),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace

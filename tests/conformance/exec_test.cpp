@@ -146,7 +146,7 @@ TEST_P(DriverExecTest, EndsWithItsTask) {
     EXPECT_FALSE(exit->successful());
 }
 
-INSTANTIATE_TEST_SUITE_P(Drivers, DriverExecTest, ::testing::Values(kRawExec, kExec),
+INSTANTIATE_TEST_SUITE_P(Drivers, DriverExecTest, ::testing::Values(kRawExec, kExec, kDocker),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace
