@@ -7,7 +7,6 @@
 #include "base/strings.h"
 
 namespace drover::drivers {
-namespace {
 
 std::string host_path(const std::string& task_path, const std::vector<ViewEntry>& view) {
     for (const ViewEntry& entry : view) {
@@ -18,6 +17,8 @@ std::string host_path(const std::string& task_path, const std::vector<ViewEntry>
     }
     return "";
 }
+
+namespace {
 
 Status check(const std::string& task_path, const std::vector<ViewEntry>& view) {
     std::string path = host_path(task_path, view);

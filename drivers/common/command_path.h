@@ -14,6 +14,9 @@ struct ViewEntry {
     std::string host_path;
 };
 
+// Where a path of the task's is on this machine; empty: outside of the view.
+std::string host_path(const std::string& task_path, const std::vector<ViewEntry>& view);
+
 // The absolute path, as the task sees it, of an executable file. A command with a slash is taken as it is (relative to
 // work_dir); one without is looked for in local_dir and work_dir, then along `search_path` (as in $PATH).
 // NotFound and PermissionDenied name the path; a path outside of the view is NotFound.
