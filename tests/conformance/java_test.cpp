@@ -19,7 +19,8 @@ public class Main {
         switch (args[0]) {
             case "exit":
                 System.err.println("oops");
-                System.out.println(String.join(",", args) + " " + System.getProperty("x") + " " + System.getenv("GREETING"));
+                System.out.println(String.join(",", args) + " " + System.getProperty("x") + " "
+                        + System.getenv("GREETING"));
                 System.exit(Integer.parseInt(args[1]));
             case "throw":
                 throw new IllegalStateException("broken");
