@@ -64,6 +64,8 @@ inline const DriverCase kMock{"mock_driver", "test-plugins/drover-driver-mock", 
 inline const DriverCase kRawExec{"raw_exec", "plugins/drover-driver-raw_exec", {{"enabled", true}}, false};
 inline const DriverCase kExec{"exec", "plugins/drover-driver-exec", {}, true};
 inline const DriverCase kDocker{"docker", "plugins/drover-driver-docker", {}, true, {{"image", kTestImage}}, true};
+inline const DriverCase kJava{"java", "plugins/drover-driver-java", {}, true};
+inline const DriverCase kQemu{"qemu", "plugins/drover-driver-qemu", {}, true};
 
 class DriverTest : public ::testing::TestWithParam<DriverCase> {
  protected:
@@ -97,8 +99,9 @@ class DriverTest : public ::testing::TestWithParam<DriverCase> {
         if (entries)
             for (const std::string& entry : *entries)
                 EXPECT_TRUE(entry[0] == '.') << "left in the state directory: " << entry;
-        for (const char* own : {"/.exec", "/.docker/tasks"})
-            EXPECT_EQ(list_dir(state_dir() + own).value_or(std::vector<std::string>()), std::vector<std::string>());
+        EXPECT_EQ(list_dir(state_dir() + "/." + GetParam().name).value_or(std::vector<std::string>()),
+                  std::vector<std::string>());
+        EXPECT_EQ(list_dir(state_dir() + "/.docker/tasks").value_or(std::vector<std::string>()), std::vector<std::string>());
         if (GetParam().docker) EXPECT_EQ(Dockerd::get().containers(), 0u) << "containers are left";
         EXPECT_EQ(read_file("/proc/self/mountinfo").value().find(dir_), std::string::npos);
         auto group = cgroup::Cgroup::open(cgroup_);
@@ -137,10 +140,12 @@ class DriverTest : public ::testing::TestWithParam<DriverCase> {
     void launch(Value::Map config) {
         if (GetParam().docker) config["endpoint"] = "unix://" + Dockerd::get().socket();
         plugin_.reset();
+        sdk::StringMap env = {{"DROVER_TASK_STATE_DIR", state_dir()},
+                              {"DROVER_CGROUP_PARENT", cgroup_},
+                              {"PLUGIN_UNIX_SOCKET_DIR", dir_}};
+        if (!search_path_.empty()) env["PATH"] = search_path_;
         auto plugin = PluginProcess::launch({.binary = binary_path(GetParam()),
-                                             .env = {{"DROVER_TASK_STATE_DIR", state_dir()},
-                                                     {"DROVER_CGROUP_PARENT", cgroup_},
-                                                     {"PLUGIN_UNIX_SOCKET_DIR", dir_}},
+                                             .env = std::move(env),
                                              .stderr_path = dir_ + "/stderr",
                                              .cookie = true});
         ASSERT_TRUE(plugin) << plugin.error().message();
@@ -187,6 +192,7 @@ class DriverTest : public ::testing::TestWithParam<DriverCase> {
     }
 
     std::string dir_, alloc_, cgroup_;
+    std::string search_path_;  // the plugin's PATH, when not the usual one
     std::unique_ptr<PluginProcess> plugin_;
     std::vector<std::string> ids_;
 };

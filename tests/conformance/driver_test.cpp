@@ -57,14 +57,15 @@ TEST_P(ProtocolTest, EndsWhenToldTo) {
 }
 
 TEST_P(ProtocolTest, RefusesABadConfigNamingThePlace) {
-    const std::map<std::string, std::string> keys{{"exec", "no_pivot_root"},
-                                                  {"raw_exec", "enabled"},
-                                                  {"mock_driver", "healthy"},
-                                                  {"docker", "allow_privileged"}};
-    const std::string key = keys.at(GetParam().name);
+    static const std::map<std::string, std::pair<const char*, const char*>> kKeys = {
+        {"mock_driver", {"healthy", "a boolean"}}, {"raw_exec", {"enabled", "a boolean"}},
+        {"exec", {"no_pivot_root", "a boolean"}},  {"java", {"no_pivot_root", "a boolean"}},
+        {"qemu", {"image_paths", "a list"}},    {"docker", {"allow_privileged", "a boolean"}}};
+    auto [key, expected] = kKeys.at(GetParam().name);
     Status set = plugin_->set_config(sdk::msgpack_encode(Value::Map{{key, 7}}), std::nullopt);
     ASSERT_FALSE(set);
-    EXPECT_EQ(set.error().message(), fmt::format("SetConfig failed: {}: expected a boolean, found a number (7)", key));
+    EXPECT_EQ(set.error().message(),
+              fmt::format("SetConfig failed: {}: expected {}, found a number (7)", key, expected));
     set = plugin_->set_config("\xc1", std::nullopt);
     ASSERT_FALSE(set);
     EXPECT_NE(set.error().message().find("msgpack, byte 0"), std::string::npos);
@@ -295,7 +296,7 @@ TEST_P(DriverTest, WaitingCostsNoThreads) {
     EXPECT_LT(threads, 40u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Drivers, ProtocolTest, ::testing::Values(kMock, kRawExec, kExec, kDocker),
+INSTANTIATE_TEST_SUITE_P(Drivers, ProtocolTest, ::testing::Values(kMock, kRawExec, kExec, kDocker, kJava, kQemu),
                          [](const auto& info) { return info.param.name; });
 INSTANTIATE_TEST_SUITE_P(Drivers, ProcessTest, ::testing::Values(kRawExec, kExec),
                          [](const auto& info) { return info.param.name; });

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "drivers/qemu/qemu_driver.h"
+#include "drover/serve.h"
+
+int main(int argc, char** argv) {
+    return drover::sdk::serve<drover::drivers::QemuDriver>(argc, argv);
+}
