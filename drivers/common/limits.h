@@ -8,7 +8,7 @@
 #include "base/result.h"
 #include "cgroup/cgroup.h"
 #include "drover/types.h"
-#include "plugin-sdk/process/process_task.h"
+#include "drover/process_task.h"
 
 namespace drover::drivers {
 

@@ -164,7 +164,7 @@ Status DockerDriver::wait_task(const std::string& task_id, sdk::ExitCallback don
 
 Status DockerDriver::signal_task(const std::string& task_id, const std::string& signal) {
     DROVER_TRY(TaskPtr task, find(task_id));
-    DROVER_TRY(int number, parse_signal(signal));
+    DROVER_TRY(int number, sdk::parse_signal(signal));
     return engine()->kill(task->container().id, std::to_string(number));
 }
 
@@ -173,7 +173,7 @@ Status DockerDriver::stop_task(const std::string& task_id, int64_t timeout_ns, c
     if (!found || (*found)->exit()) return {};
     const TaskPtr& task = *found;
     const ContainerInfo info = task->container();
-    DROVER_TRY(int number, parse_signal(!signal.empty()             ? signal
+    DROVER_TRY(int number, sdk::parse_signal(!signal.empty()             ? signal
                                         : !info.stop_signal.empty() ? info.stop_signal
                                                                     : "SIGTERM"));
     DROVER_TRY(Core * core, this->core());

@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/strings.h"
-#include "drivers/common/signals.h"
+#include "drover/signals.h"
 #include "drivers/mock/mock_exec.h"
 #include "drivers/mock/mock_task.h"
 
@@ -307,7 +307,7 @@ Result<sdk::TaskStats> MockDriver::task_stats(const std::string& task_id) {
 
 Status MockDriver::signal_task(const std::string& task_id, const std::string& signal) {
     DROVER_TRY(auto task, find(task_id, "SignalTask"));
-    if (!fault("accepts_any_signal")) DROVER_CHECK(parse_signal(signal));
+    if (!fault("accepts_any_signal")) DROVER_CHECK(sdk::parse_signal(signal));
     if (!task->config().signal_error.empty()) return Error(Code::Unknown, task->config().signal_error);
     return {};
 }

@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "drivers/common/command_path.h"
-#include "drivers/common/signals.h"
+#include "drover/signals.h"
 #include "drivers/common/subprocess.h"
 #include "drivers/common/users.h"
 #include "drivers/qemu/guest_exec.h"
@@ -233,7 +233,7 @@ Status QemuDriver::cleanup(const std::string& task_id) {
 Status QemuDriver::stop_task(const std::string& task_id, int64_t timeout_ns, const std::string& signal) {
     auto vm = record(task_id);
     if (!vm || !vm->graceful_shutdown) return ProcessDriver::stop_task(task_id, timeout_ns, signal);
-    if (!signal.empty()) DROVER_CHECK(parse_signal(signal));
+    if (!signal.empty()) DROVER_CHECK(sdk::parse_signal(signal));
     const int64_t asked_at = mono_now();
     auto pressed = [&]() -> Status {
         DROVER_TRY(QmpClient client, monitor(socket_dir(task_id)));

@@ -197,7 +197,6 @@ pid_t PluginProcess::pid() const { return impl_->pid; }
 const std::string& PluginProcess::handshake() const { return impl_->line; }
 int64_t PluginProcess::launch_ns() const { return impl_->launch_ns; }
 const std::string& PluginProcess::socket() const { return impl_->socket; }
-std::shared_ptr<grpc::Channel> PluginProcess::channel() const { return impl_->channel; }
 
 std::string PluginProcess::printed_after_handshake() {
     pollfd wait{impl_->out.get(), POLLIN, 0};

@@ -36,7 +36,6 @@ class PluginProcess {
     int64_t launch_ns() const;                 // from the start of the process to the line
     std::string printed_after_handshake();     // to stdout; the first 64 KiB
     const std::string& socket() const;         // empty: tcp
-    std::shared_ptr<grpc::Channel> channel() const;
     void kill();                               // SIGKILL, and wait
     Result<int> shutdown(int64_t timeout_ns);  // the orderly way; the exit status
     static Result<int> run_to_end(const LaunchOptions& options, std::string* output);  // no handshake expected
