@@ -86,11 +86,10 @@ std::string address_text(int fd, bool remote) {
 
 class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
  public:
-    explicit Impl(HttpOptions options) : services_(std::move(options)) {}
     ~Impl() { stop(); }
 
-    Status listen();
-    void run();
+    Status listen(const std::vector<std::string>& bind);
+    void serve(HttpOptions options);
     void stop();
 
     std::vector<std::string> addresses_;
@@ -111,7 +110,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     // Destroyed last: sessions and timers belong to it.
     asio::io_context io_{kIoThreads};
     asio::executor_work_guard<asio::io_context::executor_type> work_ = asio::make_work_guard(io_);
-    Services services_;
+    std::optional<Services> services_;  // from serve() on
     std::deque<Listener> listeners_;
     std::vector<std::thread> threads_;
     std::mutex mutex_;
@@ -120,8 +119,8 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     std::atomic<bool> stopping_{false};
 };
 
-Status HttpServer::Impl::listen() {
-    for (const auto& text : services_.options.bind) DROVER_CHECK(listen_on(text));
+Status HttpServer::Impl::listen(const std::vector<std::string>& bind) {
+    for (const auto& text : bind) DROVER_CHECK(listen_on(text));
     if (addresses_.empty()) return make_error(Code::InvalidArgument, "no address to listen on for HTTP");
     return {};
 }
@@ -156,7 +155,9 @@ Status HttpServer::Impl::listen_on(const std::string& text) {
     return {};
 }
 
-void HttpServer::Impl::run() {
+void HttpServer::Impl::serve(HttpOptions options) {
+    DROVER_ASSERT(options.cluster != nullptr && !services_);
+    services_.emplace(std::move(options));
     for (auto& listener : listeners_) accept(listener);
     for (int i = 0; i < kIoThreads; ++i)
         threads_.emplace_back([this] {
@@ -189,7 +190,7 @@ void HttpServer::Impl::on_socket(Socket socket) {
     ::fcntl(socket.native_handle(), F_SETFD, FD_CLOEXEC);
     auto remote = address_text(socket.native_handle(), true);
     auto client = remote.substr(0, remote.rfind(':'));
-    const auto& limits = services_.options.limits;
+    const auto& limits = services_->options.limits;
     if (remote != "@") {
         int on = 1;
         ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -209,9 +210,9 @@ void HttpServer::Impl::on_socket(Socket socket) {
         return;
     }
     ++count;
-    ++services_.connections;
+    ++services_->connections;
     auto handle = std::make_shared<const SessionHandle*>(nullptr);
-    auto session = make_session(std::move(socket), remote, services_,
+    auto session = make_session(std::move(socket), remote, *services_,
                                 [this, client, handle] { forget(*handle, client); });
     *handle = session.get();
     sessions_[session.get()] = session;
@@ -222,7 +223,7 @@ void HttpServer::Impl::on_socket(Socket socket) {
 void HttpServer::Impl::forget(const SessionHandle* session, const std::string& client) {
     std::lock_guard lock(mutex_);
     sessions_.erase(session);
-    --services_.connections;
+    --services_->connections;
     if (--per_client_[client] <= 0) per_client_.erase(client);
 }
 
@@ -244,16 +245,17 @@ void HttpServer::Impl::stop() {
     }
     for (auto& session : open) session->close();
     open.clear();
-    if (!threads_.empty()) {
+    if (services_) {
         // Every call into the ports has been cancelled by its session; each must come back before they may go
         // away.
-        std::unique_lock lock(services_.mutex);
+        std::unique_lock lock(services_->mutex);
         constexpr std::chrono::seconds kGrace{30};
-        if (!services_.changed.wait_for(lock, kGrace, [this] { return services_.exchanges == 0; }))
-            log::error("http", "requests did not end when cancelled", {{"count", services_.exchanges}});
+        if (!services_->changed.wait_for(lock, kGrace, [this] { return services_->exchanges == 0; }))
+            log::error("http", "requests did not end when cancelled", {{"count", services_->exchanges}});
+        lock.unlock();
+        services_->streams.stop();
+        services_->blocking.stop();
     }
-    services_.streams.stop();
-    services_.blocking.stop();
     work_.reset();
     io_.stop();
     for (auto& thread : threads_) thread.join();
@@ -263,12 +265,20 @@ void HttpServer::Impl::stop() {
     io_.poll();
 }
 
-Result<std::unique_ptr<HttpServer>> HttpServer::start(HttpOptions options) {
-    DROVER_ASSERT(options.cluster != nullptr);
-    auto impl = std::make_shared<Impl>(std::move(options));
-    DROVER_CHECK(impl->listen());
-    impl->run();
+Result<std::unique_ptr<HttpServer>> HttpServer::listen(const std::vector<std::string>& bind) {
+    auto impl = std::make_shared<Impl>();
+    DROVER_CHECK(impl->listen(bind));
     return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
+}
+
+void HttpServer::serve(HttpOptions options) {
+    impl_->serve(std::move(options));
+}
+
+Result<std::unique_ptr<HttpServer>> HttpServer::start(HttpOptions options) {
+    DROVER_TRY(auto server, listen(options.bind));
+    server->serve(std::move(options));
+    return server;
 }
 
 HttpServer::HttpServer(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}

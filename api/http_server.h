@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // HttpServer: the /v1 API of one agent. Started by cli/agent_main.cpp with the ports to ask through. It owns
-// its threads; start() returns when every address is listening, stop() when every connection is closed and no
-// callback of the ports will reach it any more. It never keeps state of its own: everything shown is asked
+// its threads; listen() returns when every address is listening, stop() when every connection is closed and
+// no callback of the ports will reach it any more. It never keeps state of its own: everything shown is asked
 // for.
 #pragma once
 #include <cstdint>
@@ -59,10 +59,13 @@ struct HttpOptions {
 
 class HttpServer {
  public:
-    // Unavailable or AlreadyExists with the address in the text when it cannot listen; nothing is left open
-    // then.
-    static Result<std::unique_ptr<HttpServer>> start(HttpOptions options);
-    ~HttpServer();  // stops
+    // Takes the addresses, and answers nobody yet: who connects waits for serve(). So an agent can find out
+    // that an address is taken before it starts anything. Unavailable or AlreadyExists with the address in
+    // the text when it cannot listen; nothing is left open then.
+    static Result<std::unique_ptr<HttpServer>> listen(const std::vector<std::string>& bind);
+    void serve(HttpOptions options);                                        // once
+    static Result<std::unique_ptr<HttpServer>> start(HttpOptions options);  // both
+    ~HttpServer();                                                          // stops
 
     // As bound, "host:port" or "unix:///path", in the order of options.bind; port 0 has become the real one.
     const std::vector<std::string>& addresses() const;

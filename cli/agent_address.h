@@ -21,12 +21,4 @@ Status complete_addresses(agentconfig::AgentConfig& config, bool dev);
 // loopback; NotFound when there is none.
 Result<std::string> private_address();
 
-// "host", "host:port", "[v6]:port" -> host and port (0 when absent). InvalidArgument otherwise.
-struct HostPort {
-    std::string host;
-    int port = 0;
-};
-Result<HostPort> parse_host_port(const std::string& text);
-std::string join_host_port(const std::string& host, int64_t port);
-
 }  // namespace drover::cli

@@ -9,6 +9,7 @@
 #include <csignal>
 
 #include "base/files.h"
+#include "base/host_port.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "base/version.h"

@@ -5,6 +5,7 @@
 #include "agent/link/remote_cluster.h"
 #include "api/http_server.h"
 #include "base/files.h"
+#include "base/host_port.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "base/version.h"
@@ -87,6 +88,13 @@ std::vector<std::string> server_addresses(const agentconfig::AgentConfig& c) {
     return servers;
 }
 
+std::vector<std::string> http_addresses(const agentconfig::AgentConfig& c) {
+    std::vector<std::string> addresses;
+    for (const std::string& address : split(c.addresses().http(), ' '))
+        if (!address.empty()) addresses.push_back(join_host_port(address, c.ports().http()));
+    return addresses;
+}
+
 }  // namespace
 
 AgentProcess::AgentProcess() = default;
@@ -99,10 +107,13 @@ Result<std::unique_ptr<AgentProcess>> AgentProcess::start(AgentSettings settings
     std::unique_ptr<AgentProcess> process(new AgentProcess);
     process->settings_ = std::move(settings);
     DROVER_CHECK(make_dirs(process->settings_.data_dir, 0700).context("data_dir"));
-    // HTTP last: it shows what the others are. When its address is taken they are stopped again, in an orderly way.
+    // The address first, before anything is started that would have to be stopped again; answers last, for
+    // they show what the others are.
+    DROVER_TRY(process->http_,
+               api::HttpServer::listen(http_addresses(process->settings_.config)).context("http"));
     if (process->settings_.config.server().enabled()) DROVER_CHECK(process->start_server().context("server"));
     if (process->settings_.config.client().enabled()) DROVER_CHECK(process->start_client().context("client"));
-    DROVER_CHECK(process->start_http().context("http"));
+    process->serve_http();
     return process;
 }
 
@@ -150,11 +161,9 @@ Status AgentProcess::start_client() {
     return {};
 }
 
-Status AgentProcess::start_http() {
+void AgentProcess::serve_http() {
     const auto& c = settings_.config;
     api::HttpOptions o;
-    for (const std::string& address : split(c.addresses().http(), ' '))
-        if (!address.empty()) o.bind.push_back(join_host_port(address, c.ports().http()));
     o.region = c.region();
     o.cluster = cluster_;
     o.node = client_ ? &client_->node_port() : nullptr;
@@ -178,8 +187,7 @@ Status AgentProcess::start_http() {
                        : std::vector<std::string>{};
     };
     o.agent.stats = runtime_stats;
-    DROVER_TRY(http_, api::HttpServer::start(std::move(o)));
-    return {};
+    http_->serve(std::move(o));
 }
 
 void AgentProcess::stop() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// AgentProcess: server, client and HTTP API of one agent, started in that order and stopped in the reverse
-// one. Made by agent_main.cpp from a complete configuration; knows nothing of flags, files, signals or the
-// banner.
+// AgentProcess: server, client and HTTP API of one agent, started in that order (but HTTP takes its address
+// before all) and stopped in the reverse one. Made by agent_main.cpp from a complete configuration; knows
+// nothing of flags, files, signals or the banner.
 #pragma once
 #include <memory>
 #include <string>
@@ -56,7 +56,7 @@ class AgentProcess {
     AgentProcess();
     Status start_server();
     Status start_client();
-    Status start_http();
+    void serve_http();
     Result<std::shared_ptr<const model::Node>> make_node() const;
 
     AgentSettings settings_;

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/files.h"
+#include "base/host_port.h"
 #include "base/strings.h"
 #include "base/version.h"
 #include "cli/agent_address.h"

@@ -6,6 +6,7 @@
 #include <grpcpp/create_channel_posix.h>
 #include <sys/socket.h>
 
+#include "agent/grpc_threads.h"
 #include "agent/host/dial.h"
 #include "agent/host/plugin_rpc_impl.h"
 
@@ -57,6 +58,7 @@ Result<std::shared_ptr<PluginRpc>> PluginRpc::connect(const Handshake& address, 
     arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");
     arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    keep_grpc_threads();
     auto channel = grpc::CreateCustomInsecureChannelFromFd("plugin", fd.release(), arguments);
     return std::shared_ptr<PluginRpc>(
         new PluginRpc(std::make_shared<Impl>(std::move(channel), peer, limits, io)));

@@ -9,7 +9,9 @@
 
 #include <set>
 
+#include "agent/grpc_threads.h"
 #include "base/clock.h"
+#include "base/host_port.h"
 #include "base/strings.h"
 
 namespace drover::agent {
@@ -54,11 +56,9 @@ Result<std::unique_ptr<google::protobuf::Message>> from_buffer(const grpc::ByteB
 }
 
 Status check_address(const std::string& address) {
-    const auto colon = address.rfind(':');
-    const auto port = colon == std::string::npos ? std::nullopt : parse_uint(address.substr(colon + 1));
-    if (colon == 0 || !port || *port == 0 || *port > 65535) {
-        return make_error(Code::InvalidArgument, "server address {:?} is not host:port", address);
-    }
+    DROVER_TRY(const auto parsed, parse_host_port(address).context("server address"));
+    if (parsed.port == 0)
+        return make_error(Code::InvalidArgument, "server address \"{}\": expected host:port", address);
     return {};
 }
 
@@ -182,6 +182,7 @@ struct RemoteCluster::Impl : std::enable_shared_from_this<RemoteCluster::Impl> {
 Result<std::unique_ptr<RemoteCluster>> RemoteCluster::create(std::vector<std::string> servers) {
     if (servers.empty()) return make_error(Code::InvalidArgument, "no server address given");
     for (const auto& address : servers) DROVER_CHECK(check_address(address));
+    keep_grpc_threads();
     auto impl = std::make_shared<Impl>();
     impl->list = std::move(servers);
     return std::unique_ptr<RemoteCluster>(new RemoteCluster(std::move(impl)));

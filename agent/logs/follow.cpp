@@ -23,11 +23,13 @@ Status check_origin(const std::string& origin, int64_t offset) {
     return {};
 }
 
+Error ended() {
+    return Error(Code::OutOfRange, "end of stream");
+}
+
 // Wakes when something in a directory changes, when told to stop, or after a heartbeat's time.
 class Watcher {
  public:
-    enum class Wake { Changed, Timeout, Stopped };
-
     static Result<std::unique_ptr<Watcher>> open(const std::string& directory) {
         auto watcher = std::make_unique<Watcher>();
         watcher->stop_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -42,15 +44,17 @@ class Watcher {
         return watcher;
     }
 
-    Wake wait() {
+    // Nothing when there may be something new to read, an empty frame (a heartbeat) after kHeartbeatMs
+    // without, the end of the stream once stopped.
+    Result<std::unique_ptr<model::StreamFrame>> wait() {
         pollfd fds[2] = {{stop_.get(), POLLIN, 0}, {notify_.get(), POLLIN, 0}};
         const int n = ::poll(fds, 2, kHeartbeatMs);
-        if (fds[0].revents != 0) return Wake::Stopped;
-        if (n <= 0) return Wake::Timeout;
+        if (fds[0].revents != 0) return ended();
+        if (n <= 0) return std::make_unique<model::StreamFrame>();
         char buffer[8192];
         while (::read(notify_.get(), buffer, sizeof buffer) > 0) {
         }
-        return Wake::Changed;
+        return std::unique_ptr<model::StreamFrame>();
     }
 
     void stop() {
@@ -66,10 +70,6 @@ class Watcher {
     UniqueFd stop_;
     UniqueFd notify_;
 };
-
-Error ended() {
-    return Error(Code::OutOfRange, "end of stream");
-}
 
 std::unique_ptr<model::StreamFrame> event_frame(const std::string& path, int64_t offset, const char* event) {
     auto frame = std::make_unique<model::StreamFrame>();
@@ -127,14 +127,8 @@ class FileStream : public ports::FrameStream {
                 ended_ = true;
                 return event_frame(source_.path, source_.offset, "file deleted");
             }
-            switch (watcher_->wait()) {
-                case Watcher::Wake::Stopped:
-                    return ended();
-                case Watcher::Wake::Timeout:
-                    return std::make_unique<model::StreamFrame>();
-                case Watcher::Wake::Changed:
-                    break;
-            }
+            DROVER_TRY(auto heartbeat, watcher_->wait());
+            if (heartbeat) return heartbeat;
         }
     }
     void cancel() override { watcher_->stop(); }
@@ -211,14 +205,8 @@ class RotatedStream : public ports::FrameStream {
             DROVER_TRY(const bool moved, advance());
             if (moved) continue;
             if (!follow_) return ended();
-            switch (watcher_->wait()) {
-                case Watcher::Wake::Stopped:
-                    return ended();
-                case Watcher::Wake::Timeout:
-                    return std::make_unique<model::StreamFrame>();
-                case Watcher::Wake::Changed:
-                    break;
-            }
+            DROVER_TRY(auto heartbeat, watcher_->wait());
+            if (heartbeat) return heartbeat;
         }
     }
     void cancel() override { watcher_->stop(); }

@@ -228,25 +228,6 @@ TEST(Validate, WarnsLikeNomad) {
     EXPECT_EQ(format_warnings({}), "");
 }
 
-Allocation alloc_with(int64_t cpu, int64_t memory) {
-    Allocation alloc;
-    alloc.set_id(fmt::format("{}-{}", cpu, memory));
-    alloc.set_client_status("running");
-    auto& task = (*alloc.mutable_allocated_resources()->mutable_tasks())["t"];
-    task.mutable_cpu()->set_cpu_shares(cpu);
-    task.mutable_memory()->set_memory_mb(memory);
-    alloc.mutable_allocated_resources()->mutable_shared()->set_disk_mb(100);
-    return alloc;
-}
-
-Node node_with(int64_t cpu, int64_t memory) {
-    Node node;
-    node.mutable_node_resources()->mutable_cpu()->set_cpu_shares(cpu);
-    node.mutable_node_resources()->mutable_memory()->set_memory_mb(memory);
-    node.mutable_node_resources()->mutable_disk()->set_disk_mb(1000);
-    return node;
-}
-
 TEST(Resources, LifecycleDecidesWhatRunsTogether) {
     AllocatedResources resources;
     auto add = [&](const std::string& name, int64_t cpu, const std::string& hook, bool sidecar) {
@@ -264,49 +245,6 @@ TEST(Resources, LifecycleDecidesWhatRunsTogether) {
     (*resources.mutable_tasks())["main"].mutable_cpu()->add_reserved_cores(3);
     EXPECT_EQ(comparable(resources).cpu, 1550);
     EXPECT_EQ(comparable(resources).cores, std::set<uint32_t>{3});
-}
-
-TEST(Resources, FitNamesWhatIsExhausted) {
-    auto node = node_with(1000, 1000);
-    auto a = alloc_with(600, 300);
-    auto b = alloc_with(500, 300);
-    std::vector<const Allocation*> both{&a, &b};
-    EXPECT_EQ(allocs_fit(node, both).dimension, "cpu");
-    b.set_client_status("failed");
-    EXPECT_TRUE(allocs_fit(node, both).fits);
-    b.set_client_status("running");
-    b = alloc_with(400, 800);
-    EXPECT_EQ(allocs_fit(node, both).dimension, "memory");
-    b = alloc_with(400, 700);
-    auto fit = allocs_fit(node, both);
-    EXPECT_TRUE(fit.fits);
-    EXPECT_EQ(fit.used.memory_mb, 1000);
-    node.set_node_max_allocs(1);
-    EXPECT_EQ(allocs_fit(node, both).dimension, "max allocation exceeded");
-}
-
-TEST(Resources, PortsCollideByAddress) {
-    auto with_port = [](const std::string& ip, int64_t port) {
-        auto alloc = alloc_with(1, 1);
-        auto* mapping = alloc.mutable_allocated_resources()->mutable_shared()->add_ports();
-        mapping->set_host_ip(ip);
-        mapping->set_value(port);
-        mapping->set_label("http");
-        return alloc;
-    };
-    auto node = node_with(1000, 1000);
-    auto a = with_port("10.0.0.1", 80);
-    auto b = with_port("10.0.0.2", 80);
-    std::vector<const Allocation*> both{&a, &b};
-    EXPECT_TRUE(allocs_fit(node, both).fits);
-    b = with_port("10.0.0.1", 80);
-    EXPECT_EQ(allocs_fit(node, both).dimension, "reserved port collision");
-    auto* shared = b.mutable_allocated_resources()->mutable_shared()->add_networks()->add_reserved_ports();
-    shared->set_label("http");
-    shared->set_ignore_collision(true);
-    EXPECT_TRUE(allocs_fit(node, both).fits);
-    node.mutable_reserved_resources()->mutable_networks()->set_reserved_host_ports("22,79-81");
-    EXPECT_FALSE(allocs_fit(node, both).fits);
 }
 
 TEST(Resources, ScoresMatchRecordedOnes) {

@@ -1,14 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What allocations use and nodes have, in comparable numbers; does it fit; how well. Shared by the scheduler,
+// What allocations use and nodes have, in comparable numbers; how well it fits. Shared by the scheduler,
 // the plan applier and the API, so that they cannot disagree. Pure.
 #pragma once
-#include <array>
-#include <bitset>
 #include <cstdint>
-#include <map>
-#include <memory>
 #include <set>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,38 +35,6 @@ Comparable available(const Node& node);
 
 // What placing one allocation of `group` would take, before ports, devices and cores are chosen.
 AllocatedResources ask_of(const TaskGroup& group, bool memory_oversubscription);
-
-// Ports in use on a node, by address.
-class PortsUsed {
- public:
-    // The node's reserved ports, on all its addresses. A malformed list reserves what could be read.
-    void add_node(const Node& node);
-    // False on a collision, which is named in collision(): "<ip>:<port>".
-    bool add_alloc(const Allocation& alloc);
-    bool add(std::string_view ip, int64_t port);
-    bool used(std::string_view ip, int64_t port) const;
-    const std::string& collision() const { return collision_; }
-
- private:
-    using Bitmap = std::bitset<65536>;
-    Bitmap& bitmap(std::string_view ip);
-
-    std::map<std::string, std::unique_ptr<Bitmap>, std::less<>> by_ip_;
-    Bitmap everywhere_;  // reserved on every address, known or not
-    std::string collision_;
-};
-
-struct Fit {
-    bool fits = true;
-    std::string
-        dimension;    // what is exhausted: "cpu", "memory", "disk", "cores", "reserved port collision", ...
-    Comparable used;  // by all of them together
-};
-enum class CheckDevices : bool { No = false, Yes = true };
-
-// Whether these allocations fit the node together. Client-terminal ones are ignored.
-Fit allocs_fit(const Node& node, std::span<const Allocation* const> allocs,
-               CheckDevices devices = CheckDevices::No);
 
 // Scores in 0..1 of a node of which `used` (the candidate included) is taken: full is good, or empty is good.
 double score_binpack(const Comparable& available, const Comparable& used);

@@ -6,6 +6,7 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/support/proto_buffer_reader.h>
 
+#include "base/host_port.h"
 #include "base/strings.h"
 #include "ports/cluster_port.h"
 #include "proto/cluster/cluster.pb.h"
@@ -111,11 +112,9 @@ GrpcListener::GrpcListener(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) 
 Result<std::unique_ptr<GrpcListener>> GrpcListener::start(const std::string& host, uint16_t port,
                                                           ports::ClusterPort& target) {
     auto impl = std::make_unique<Impl>(target);
-    const std::string text =
-        host.find(':') != std::string::npos && !host.starts_with("[") ? "[" + host + "]" : host;
     int bound = 0;
     grpc::ServerBuilder builder;
-    builder.AddListeningPort(fmt::format("{}:{}", text, port), grpc::InsecureServerCredentials(), &bound);
+    builder.AddListeningPort(join_host_port(host, port), grpc::InsecureServerCredentials(), &bound);
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.SetMaxReceiveMessageSize(kMessageBytesMax);
     builder.SetMaxSendMessageSize(kMessageBytesMax);
@@ -123,9 +122,9 @@ Result<std::unique_ptr<GrpcListener>> GrpcListener::start(const std::string& hos
     impl->server = builder.BuildAndStart();
     if (!impl->server || bound == 0)
         return make_error(Code::Unavailable,
-                          "RPC address {}:{} cannot be bound: in use, or no address of this machine", text,
-                          port);
-    impl->address = fmt::format("{}:{}", text, bound);
+                          "RPC address {} cannot be bound: in use, or no address of this machine",
+                          join_host_port(host, port));
+    impl->address = join_host_port(host, bound);
     return std::unique_ptr<GrpcListener>(new GrpcListener(std::move(impl)));
 }
 

@@ -22,12 +22,23 @@ std::vector<P> by_index(const Table<char>& index, const Table<P>& table, const s
     return out;
 }
 
-// fn(ip, port) for each port an allocation holds: those of the group network, and of old-style task networks.
+// A port whose group says that others may have it too (ignore_collision).
+bool is_shared(const model::AllocatedResources& resources, std::string_view label) {
+    for (const auto& network : resources.shared().networks())
+        for (const auto& port : network.reserved_ports())
+            if (port.label() == label && port.ignore_collision()) return true;
+    return false;
+}
+
+// fn(ip, port) for each port an allocation holds for itself: those of the group network, and of old-style
+// task networks.
 template <class Fn>
 void each_port(const model::AllocatedResources& resources, Fn&& fn) {
-    for (const auto& port : resources.shared().ports()) fn(port.host_ip(), port.value());
+    for (const auto& port : resources.shared().ports())
+        if (!is_shared(resources, port.label())) fn(port.host_ip(), port.value());
     auto network = [&](const model::NetworkResource& n) {
-        for (const auto& port : n.reserved_ports()) fn(n.ip(), port.value());
+        for (const auto& port : n.reserved_ports())
+            if (!port.ignore_collision()) fn(n.ip(), port.value());
         for (const auto& port : n.dynamic_ports()) fn(n.ip(), port.value());
     };
     if (resources.shared().ports().empty())

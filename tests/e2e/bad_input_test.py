@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad input, each with an error that names the place and what was expected, the right exit code, and nothing lost."""
 import os
+import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -124,20 +126,28 @@ class AgentStart(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertIn("-bogus", text)
 
-    def test_http_port_in_use(self):
-        with Agent() as first:
-            second = Agent()
-            second.http = first.http
-            with open(second.config) as f:
-                text = f.read()
-            import re
-            with open(second.config, "w") as f:
-                f.write(re.sub(r"http = \d+", f"http = {first.http}", text))
-            second.start(ready=False)
-            self.assertEqual(second.process.wait(20), 1)
-            self.assertIn(str(first.http), second.log())
-            self.assertRegex(second.log().lower(), "address already in use")
-            second.destroy()
+    def test_port_in_use(self):
+        """Named, exit code 1, and found out before anything was started: no plugin, logd, cgroup or client state."""
+        for port, says in (("http", "address already in use"), ("rpc", "in use, or no address of this machine")):
+            with self.subTest(port=port), socket.socket() as taken:
+                taken.bind(("127.0.0.1", 0))
+                taken.listen()
+                number = taken.getsockname()[1]
+                agent = Agent()
+                try:
+                    with open(agent.config) as f:
+                        text = f.read()
+                    with open(agent.config, "w") as f:
+                        f.write(re.sub(rf"{port}( *)= \d+", rf"{port}\1= {number}", text))
+                    agent.start(ready=False)
+                    self.assertEqual(agent.process.wait(20), 1)
+                    self.assertIn(f"127.0.0.1:{number}", agent.log())
+                    self.assertIn(says, agent.log().lower())
+                    self.assertEqual(agent.processes(), [])
+                    self.assertEqual(agent.cgroups(), [])
+                    self.assertFalse(os.path.exists(os.path.join(agent.data_dir, "client")))
+                finally:
+                    agent.destroy()
 
     def test_no_server_reachable(self):
         agent = Agent(server=False, servers=["127.0.0.1:1"])

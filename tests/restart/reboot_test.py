@@ -2,7 +2,6 @@
 """A reboot as the agent sees it: another boot id, the processes gone, cgroups empty. States end honest, and tasks are
 restarted by policy after the first contact with a server; a task that had ended before is believed."""
 import os
-import signal
 import sys
 import unittest
 import uuid
@@ -27,19 +26,10 @@ class Reboot(unittest.TestCase):
             f.write(str(uuid.uuid4()) + "\n")
 
     def reboot(self):
-        agent = self.agent
-        agent.kill9()
-        # Everything else dies too, and nobody writes a record of it.
-        for _ in range(50):
-            pids = agent.processes()
-            for pid in pids:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            if not pids:
-                break
-        wait_for("all gone", lambda: not agent.processes())
+        """Everything dies, and nobody writes a record of it."""
+        if self.agent.process.poll() is None:
+            self.agent.kill9()
+        self.agent.kill_the_rest()
         self.new_boot()
 
     def test_tasks_are_restarted_by_policy(self):
@@ -85,17 +75,11 @@ class Reboot(unittest.TestCase):
         open(go, "w").close()
         wait_for("the task's end", lambda: not self.agent.find_processes("sleep 0.01|while"))
         wait_for("its shim's end", lambda: not self.agent.find_processes("shim"))
-        self.reboot_of_dead_agent()
+        self.reboot()
         self.agent.start()
         alloc = self.agent.wait_status("ended", "failed")[0]
         events = self.agent.get(f"/v1/allocation/{alloc['ID']}")["TaskStates"]["t"]["Events"]
         self.assertEqual([e["ExitCode"] for e in events if e["Type"] == "Terminated"], [5], events)
-
-    def reboot_of_dead_agent(self):
-        for pid in self.agent.processes():
-            os.kill(pid, signal.SIGKILL)
-        wait_for("all gone", lambda: not self.agent.processes())
-        self.new_boot()
 
 
 if __name__ == "__main__":

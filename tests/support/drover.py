@@ -141,6 +141,18 @@ plugin "raw_exec" {{
         os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
+    def kill_the_rest(self, seconds=10):
+        """kill -9 of everything that belongs to this agent beside itself, until nothing of it is left."""
+        def none_left():
+            pids = self.processes()
+            for pid in pids:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            return not pids
+        wait_for("no process of the agent left", none_left, seconds)
+
     def stop(self, sig=signal.SIGINT, seconds=30):
         if self.process and self.process.poll() is None:
             self.process.send_signal(sig)
@@ -165,19 +177,8 @@ plugin "raw_exec" {{
     def destroy(self):
         """Whatever state things are in: no process of this agent, no cgroup, no mount, no directory remains."""
         if self.process and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        end = time.monotonic() + 10
-        while time.monotonic() < end:
-            pids = self.processes()
-            for pid in pids:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            if not pids:
-                break
-            time.sleep(0.02)
+            self.kill9()
+        self.kill_the_rest()
         for line in sorted(self.mounts(), reverse=True):
             subprocess.run(["umount", "-l", line], check=False)
         for path in self.cgroups():
