@@ -266,6 +266,7 @@ void add_cluster_verbs(std::vector<Command>& all) {
          .args_max = 1,
          .args_error = "This command takes one argument: <name>",
          .run = plugin_restart});
+    all.push_back(
         {.name = "plugin check",
          .synopsis = "Check that a plugin keeps the rules of the plugin protocol",
          .usage = "[options] <binary>",
