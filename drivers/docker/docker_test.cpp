@@ -71,6 +71,40 @@ TEST(LogParser, CutsMessagesWhereverTheBytesAreCut) {
         other.feed(frame(1, "no timestamp here, but long enough for one\n"), [](const LogMessage&) {}));
 }
 
+// The daemon's file has messages out of order by up to a second; a reader that begins anew at any of them,
+// once or at each, takes each of them once. `strict`: the daemon filters every message, else only up to the
+// first that is late enough.
+TEST(LogCursor, TakesEachMessageOnceHoweverOftenItBeginsAnew) {
+    std::vector<int64_t> log;
+    for (int64_t i = 0; i < 400; ++i)
+        log.push_back(1'000'000'000'000 + i * 7'000'000 / 3 * 3 - (i % 5 == 3 ? 900'000'000 : 0) -
+                      i % 2 * 7'000'000);
+    for (const bool strict : {true, false}) {
+        LogPosition at;
+        std::vector<int64_t> taken;
+        while (taken.size() < log.size()) {
+            LogCursor cursor(at);
+            bool begun = false;
+            size_t fresh = 0;
+            for (int64_t timestamp : log) {
+                if ((strict || !begun) && timestamp < at.since_ns) continue;
+                begun = true;
+                if (!cursor.is_new(timestamp)) continue;
+                taken.push_back(timestamp);
+                if (++fresh == taken.size() % 7 + 1) break;
+            }
+            ASSERT_GT(fresh, 0u);
+            at = cursor.position();
+        }
+        EXPECT_EQ(taken, log) << "strict " << strict;
+    }
+    // What the daemon has dropped is not waited for.
+    LogCursor cursor({.since_ns = 100, .count = 50, .newest_ns = 200});
+    EXPECT_FALSE(cursor.is_new(150));
+    EXPECT_TRUE(cursor.is_new(201));
+    EXPECT_TRUE(cursor.is_new(199));
+}
+
 TEST(LogSpool, KeepsWhatWasCommittedAndWhereItWasSent) {
     char dir[] = "/tmp/drover-spool-XXXXXX";
     ASSERT_NE(::mkdtemp(dir), nullptr);
@@ -91,12 +125,13 @@ TEST(LogSpool, KeepsWhatWasCommittedAndWhereItWasSent) {
         std::string text(40'000 + static_cast<size_t>(round), static_cast<char>('a' + round % 26));
         sent += text;
         ASSERT_TRUE(spool->append(LogSource::Stdout, text));
-        ASSERT_TRUE(spool->commit({.timestamp_ns = 7, .count = static_cast<uint64_t>(round) + 1}));
-        ASSERT_TRUE(spool->append(LogSource::Stdout, "never committed"));
+        ASSERT_TRUE(
+            spool->commit({.since_ns = 7, .count = static_cast<uint64_t>(round) + 1, .newest_ns = 8}));
         for (auto more = spool->send(LogSource::Stdout, writer.get()); more && !*more;
              more = spool->send(LogSource::Stdout, writer.get()))
             drain();
         drain();
+        ASSERT_TRUE(spool->append(LogSource::Stdout, "never committed"));
     }
     EXPECT_TRUE(read == sent) << read.size() << " of " << sent.size();
     struct stat info {};

@@ -72,7 +72,7 @@ class LogCollector::Stream {
         if (now < retry_at_) return;
         const bool last = container_ended_;
         const LogPosition from = spool_->position();
-        auto exchange = engine_.logs(target_.container_id, from.timestamp_ns);
+        auto exchange = engine_.logs(target_.container_id, from.since_ns);
         if (!exchange) {
             // A daemon that shuts down says anything; only "no such container" and an end without a log are
             // final.
@@ -84,8 +84,7 @@ class LogCollector::Stream {
         }
         exchange_ = std::move(*exchange);
         parser_ = std::make_unique<LogParser>(target_.tty);
-        position_ = from;
-        skip_ = from.count;
+        cursor_ = LogCursor(from);
         final_ = last;
         retry_after_ns_ = 0;
     }
@@ -111,7 +110,7 @@ class LogCollector::Stream {
         if (bytes && !ended) parsed = parser_->feed(**bytes, take);
         if (bytes && ended) parsed = parser_->finish(take);
         if (!parsed) return give_up(parsed.error()), false;
-        if (taken) taken = spool_->commit(position_);
+        if (taken) taken = spool_->commit(cursor_.position());
         if (!taken) {
             // A full disk: what was not committed is read again when there is room.
             log::warn(kName, "cannot keep a task's log",
@@ -131,15 +130,8 @@ class LogCollector::Stream {
     }
 
     Status take(const LogMessage& message) {
-        // Asked for from a timestamp on, inclusive: what carries it and was committed already comes first.
-        if (skip_ > 0 && message.timestamp_ns == position_.timestamp_ns) {
-            --skip_;
-            return {};
-        }
-        skip_ = 0;
-        DROVER_CHECK(spool_->append(message.source, message.bytes));
-        position_.advance(message.timestamp_ns);
-        return {};
+        if (!cursor_.is_new(message.timestamp_ns)) return {};
+        return spool_->append(message.source, message.bytes);
     }
 
     // True when nothing is left to send. A reader that is away may come back: the bytes wait for it.
@@ -198,8 +190,7 @@ class LogCollector::Stream {
     std::unique_ptr<HttpExchange> exchange_;
     std::unique_ptr<LogParser> parser_;
     UniqueFd outputs_[2];
-    LogPosition position_;
-    uint64_t skip_ = 0;
+    LogCursor cursor_{LogPosition()};
     int64_t retry_at_ = 0;
     int64_t retry_after_ns_ = 0;
     int failures_after_end_ = 0;

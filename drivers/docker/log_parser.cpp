@@ -6,10 +6,12 @@
 namespace drover::drivers {
 namespace {
 
-constexpr size_t kHead = 8;                  // stream, 3 zeros, length in big endian
-constexpr size_t kFrameMax = 64u << 20;      // far more than a daemon's buffer
-constexpr size_t kTimestamp = 30;            // "2026-11-21T10:00:00.123456789Z"
-constexpr size_t kKeep = 256 << 10;          // of an empty buffer
+constexpr size_t kHead = 8;  // stream, 3 zeros, length in big endian
+constexpr int64_t kTenth = 100 * kMillisecond;
+constexpr int64_t kDisorder = kSecond;   // how late a message may come behind others with newer timestamps
+constexpr size_t kFrameMax = 64u << 20;  // far more than a daemon's buffer
+constexpr size_t kTimestamp = 30;        // "2026-11-21T10:00:00.123456789Z"
+constexpr size_t kKeep = 256 << 10;      // of an empty buffer
 constexpr size_t kRawMessageMax = 16 << 10;  // longer lines come in pieces of this size
 
 Result<std::pair<int64_t, std::string_view>> cut_timestamp(std::string_view payload) {
@@ -59,6 +61,34 @@ Status LogParser::finish(const std::function<void(const LogMessage&)>& out) {
     rest.swap(pending_);
     if (rest.empty()) return {};
     return frame(LogSource::Stdout, rest, out);
+}
+
+bool LogCursor::is_new(int64_t timestamp_ns) {
+    bool fresh = true;
+    if (skip_ > 0) {
+        if (timestamp_ns > from_.newest_ns) {
+            skip_ = 0;
+        } else if (timestamp_ns < from_.since_ns) {
+            return false;  // newer daemons filter only up to the first message that is late enough
+        } else {
+            --skip_;
+            fresh = false;
+        }
+    }
+    now_.newest_ns = std::max(now_.newest_ns, timestamp_ns);
+    now_.since_ns = std::max(now_.since_ns, (now_.newest_ns - kDisorder) / kTenth * kTenth);
+    if (timestamp_ns >= now_.since_ns) ++counts_[timestamp_ns / kTenth];
+    while (!counts_.empty() && counts_.begin()->first < now_.since_ns / kTenth)
+        counts_.erase(counts_.begin());
+    return fresh;
+}
+
+LogPosition LogCursor::position() const {
+    if (skip_ > 0) return from_;
+    LogPosition out = now_;
+    out.count = 0;
+    for (const auto& [tenth, count] : counts_) out.count += count;
+    return out;
 }
 
 Status FrameParser::feed(std::string_view bytes, const Out& out) {

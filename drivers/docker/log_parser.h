@@ -5,6 +5,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -20,16 +21,28 @@ struct LogMessage {
     std::string_view bytes;  // without the timestamp; valid during the call
 };
 
-// Up to where a log was read: the newest timestamp, and how many messages carry it. Timestamps are not
-// unique, so both are needed to ask for "what comes after" exactly.
+// Up to where a log was read. Timestamps are neither unique nor in order: stdout and stderr get theirs before
+// they queue for the daemon's file. So one asks again from a moment a little back (`since_ns`) and passes
+// over what was taken then: the first `count` messages from there on. `newest_ns` bounds that, should the
+// daemon have dropped its oldest meanwhile.
 struct LogPosition {
-    int64_t timestamp_ns = 0;
+    int64_t since_ns = 0;
     uint64_t count = 0;
-    void advance(int64_t timestamp) {
-        if (timestamp != timestamp_ns) timestamp_ns = timestamp, count = 0;
-        ++count;
-    }
+    int64_t newest_ns = 0;
     friend bool operator==(const LogPosition&, const LogPosition&) = default;
+};
+
+// Which of the messages that come from `since_ns` on are new, and the position after them.
+class LogCursor {
+ public:
+    explicit LogCursor(const LogPosition& from) : from_(from), now_(from), skip_(from.count) {}
+    bool is_new(int64_t timestamp_ns);
+    LogPosition position() const;
+
+ private:
+    LogPosition from_, now_;
+    uint64_t skip_;
+    std::map<int64_t, uint64_t> counts_;  // messages by tenth of a second, from now_.since_ns on
 };
 
 // The daemon's way to carry two streams in one: frames with a head of 8 bytes.

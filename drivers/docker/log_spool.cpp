@@ -23,8 +23,9 @@ constexpr size_t kSendMax = 256 << 10;
 // A commit fills the slot that is not current and then stores which one is: that store is what commits.
 struct LogSpool::Shared {
     struct Slot {
-        int64_t timestamp_ns;
+        int64_t since_ns;
         uint64_t count;
+        int64_t newest_ns;
         uint64_t generation[2];
         uint64_t end[2];
     };
@@ -81,7 +82,8 @@ Result<LogSpool> LogSpool::open(const std::string& dir) {
 }
 
 LogPosition LogSpool::position() const {
-    return {.timestamp_ns = shared_->slot().timestamp_ns, .count = shared_->slot().count};
+    const Shared::Slot& slot = shared_->slot();
+    return {.since_ns = slot.since_ns, .count = slot.count, .newest_ns = slot.newest_ns};
 }
 
 Status LogSpool::append(LogSource source, std::string_view bytes) {
@@ -99,8 +101,9 @@ Status LogSpool::append(LogSource source, std::string_view bytes) {
 
 Status LogSpool::commit(const LogPosition& position) {
     Shared::Slot next = shared_->slot();
-    next.timestamp_ns = position.timestamp_ns;
+    next.since_ns = position.since_ns;
     next.count = position.count;
+    next.newest_ns = position.newest_ns;
     for (size_t i = 0; i < 2; ++i) next.end[i] = streams_[i].appended;
     shared_->commit(next);
     return {};
