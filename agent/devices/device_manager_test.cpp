@@ -22,6 +22,7 @@ class FakeSource : public DeviceSource {
         return groups_;
     }
     std::vector<sdk::DeviceGroupStats> stats() const override {
+        if (groups().empty()) return {};
         sdk::DeviceGroupStats group{"acme", "gpu", "x1", {}};
         for (const char* id : {"0", "1"}) {
             auto& stats = group.instances[id];

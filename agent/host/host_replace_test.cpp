@@ -170,6 +170,7 @@ TEST_F(ReplaceTest, ADriverWithoutAPluginIsUndetectedAndUnknown) {
     EXPECT_TRUE(eventually([&] { return !alive(pid); }));
     EXPECT_TRUE(eventually([&] { return !driver_->status().detected; }));
     EXPECT_TRUE(driver_->status().attributes.empty());
+    EXPECT_TRUE(eventually([&] { return !host_->driver("mock_driver"); }));
     auto gone = host_->driver("mock_driver");
     ASSERT_FALSE(gone);
     EXPECT_EQ(gone.error().code(), Code::NotFound);

@@ -355,7 +355,7 @@ class PluginHost::Impl : public SupervisorHost, public std::enable_shared_from_t
         return std::any_of(supervisors_.begin(), supervisors_.end(), [&](const auto& s) {
             const auto status = s->status();
             return status.state != PluginState::Failed && status.state != PluginState::Stopped &&
-                   status.type != "device" &&
+                   status.type != "device" && !status.file.empty() &&
                    (s->log_name() == name || status.name == name);
         });
     }

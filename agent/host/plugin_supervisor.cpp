@@ -92,6 +92,7 @@ void PluginSupervisor::watch_process(pid_t pid, UniqueFd pidfd, PluginProcess::S
 void PluginSupervisor::healthy() {
     healthy_since_ns_ = mono_now();
     unhealthy_timer_.cancel();
+    shown_unhealthy_ = false;
     set_state(PluginState::Healthy, "");
     log::info(kLog, "plugin is up", {{"plugin", key_}, {"pid", record_.pid}});
     schedule_health_check();
@@ -194,7 +195,7 @@ void PluginSupervisor::lost(std::string reason, Retry retry) {
     log::write(was_healthy ? log::Level::Error : log::Level::Warn, kLog,
                final ? "plugin failed" : "plugin is down, it will be restarted",
                {{"plugin", key_}, {"reason", reason}});
-    if (final)
+    if (final || shown_unhealthy_)  // what is shown keeps up with the reason
         set_unhealthy(fmt::format("plugin {}", reason));
     else if (was_healthy)
         unhealthy_later();
@@ -215,6 +216,7 @@ void PluginSupervisor::unhealthy_later() {
 }
 
 void PluginSupervisor::set_unhealthy(const std::string& description) {
+    shown_unhealthy_ = true;
     if (client_) client_->set_unhealthy(description);
     if (devices_) devices_->set_unhealthy(description);
 }

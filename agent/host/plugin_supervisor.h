@@ -184,6 +184,7 @@ class PluginSupervisor : public std::enable_shared_from_this<PluginSupervisor> {
     std::function<void()> stop_done_;
     Done<void> replaced_;           // whoever asked for the replacement under way
     int64_t healthy_since_ns_ = 0;  // mono; 0: not healthy
+    bool shown_unhealthy_ = false;  // its driver or devices are, because of this plugin
     Backoff backoff_, fingerprint_backoff_, events_backoff_;
     std::minstd_rand random_;
 
