@@ -41,7 +41,7 @@ void add_groups(std::vector<Command>& all) {
     all.push_back(group("namespace", "Interact with namespaces"));
     all.push_back(group("operator", "Tools for the operators of a cluster"));
     all.push_back(group("operator scheduler", "The scheduler's configuration"));
-    all.push_back(group("plugin", "Inspect and check plugins"));
+    all.push_back(group("plugin", "Inspect plugins, check them, write new ones"));
     all.push_back(group("system", "Interact with the system"));
     all.push_back(group("system reconcile", "Repair what can drift"));
 }
@@ -286,6 +286,17 @@ void add_cluster_verbs(std::vector<Command>& all) {
          .args_max = 1,
          .args_error = "This command takes one argument: <binary>",
          .run = plugin_check});
+    all.push_back(
+        {.name = "plugin new",
+         .synopsis = "Write the project of a new plugin",
+         .usage = "<driver|device> <name>",
+         .description = "Makes the directory drover-<kind>-<name> with a CMake project, its source, a test (drover "
+                        "plugin check) and an example job. It builds against the installed SDK as it is.",
+         .general = General::None,
+         .args_min = 2,
+         .args_max = 2,
+         .args_error = "This command takes two arguments: <driver|device> <name>",
+         .run = plugin_new});
     all.push_back(
         {.name = "system gc", .synopsis = "Run the system garbage collection process", .run = system_gc});
     all.push_back({.name = "system reconcile summaries",

@@ -40,6 +40,7 @@ int operator_metrics(Invocation& in);
 int operator_scheduler_get(Invocation& in);
 int operator_scheduler_set(Invocation& in);
 int plugin_check(Invocation& in);
+int plugin_new(Invocation& in);
 int plugin_status(Invocation& in);
 int plugin_restart(Invocation& in);
 int server_members(Invocation& in);

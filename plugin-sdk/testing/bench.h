@@ -109,5 +109,6 @@ const std::vector<Check>& launch_checks();
 const std::vector<Check>& driver_checks();
 const std::vector<Check>& task_checks();
 const std::vector<Check>& recovery_checks();
+const std::vector<Check>& device_checks();
 
 }  // namespace drover::sdk::testing

@@ -17,7 +17,8 @@ constexpr int kLaunchFailuresMax = 3;  // of one after the other: then the rest 
 
 std::vector<Check> all_checks() {
     std::vector<Check> out;
-    for (const auto* table : {&launch_checks(), &driver_checks(), &task_checks(), &recovery_checks()})
+    for (const auto* table :
+         {&launch_checks(), &driver_checks(), &task_checks(), &recovery_checks(), &device_checks()})
         out.insert(out.end(), table->begin(), table->end());
     return out;
 }
@@ -120,19 +121,23 @@ ConfigSource plain_config(Value::Map config) {
     };
 }
 
-std::optional<SuiteConfig> bundled_config(const std::string& driver) {
+std::optional<SuiteConfig> bundled_config(const std::string& plugin) {
     const std::string said = "drover-check\n";
     SuiteConfig out;
+    if (plugin == "mock_device") {
+        out.plugin = plain_config({{"groups", Value::List{Value::Map{{"ids", Value::List{"a", "b"}}}}}});
+        return out;
+    }
     auto task = [](Value::Map config) {
         return SuiteTask{.config = plain_config(std::move(config)), .user = ""};
     };
-    if (driver == "mock_driver") {
+    if (plugin == "mock_driver") {
         out.running = task(
             {{"run_for", "1h"}, {"exec_command", Value::Map{{"exit_code", 3}, {"stdout_string", said}}}});
         out.exec = SuiteExec{.command = {"scripted"}, .exit_code = 3, .stdout_text = said};
         out.ending = task({{"run_for", "300ms"}, {"exit_code", 3}, {"stdout_string", said}});
-    } else if (driver == "raw_exec" || driver == "exec") {
-        if (driver == "raw_exec") out.plugin = plain_config({{"enabled", true}});
+    } else if (plugin == "raw_exec" || plugin == "exec") {
+        if (plugin == "raw_exec") out.plugin = plain_config({{"enabled", true}});
         out.running = task({{"command", "/bin/sleep"}, {"args", Value::List{"3600"}}});
         out.ending = task(
             {{"command", "/bin/sh"}, {"args", Value::List{"-c", "echo drover-check; sleep 0.3; exit 3"}}});

@@ -42,8 +42,8 @@ struct SuiteConfig {
     std::optional<SuiteTask> ending;   // ends by itself within seconds
     std::optional<SuiteExec> exec;     // run in the running task; none: /bin/sh
 };
-// For drivers whose tasks need nothing but this machine's own programs; nullopt for others.
-std::optional<SuiteConfig> bundled_config(const std::string& driver);
+// For plugins of drover's own whose tasks need nothing but this machine's programs; nullopt for others.
+std::optional<SuiteConfig> bundled_config(const std::string& plugin);
 
 enum class Outcome { Pass, Fail, Skip };
 struct CheckResult {

@@ -26,6 +26,7 @@ std::string built(const std::string& name) {
     const char* build = std::getenv("DROVER_BUILD_DIR");
     return std::string(build ? build : "build/dev") + "/lib/drover/" + name;
 }
+const std::string kDeviceBinary = "test-plugins/drover-device-mock";
 const std::string kMockBinary = "test-plugins/drover-driver-mock";
 
 std::string lines_of(const SuiteReport& report) {
@@ -61,8 +62,10 @@ TEST_P(GoodPlugin, PassesEveryCheck) {
 
 INSTANTIATE_TEST_SUITE_P(Bundled, GoodPlugin,
                          ::testing::Values(kMockBinary, "plugins/drover-driver-raw_exec",
-                                           "plugins/drover-driver-exec"),
-                         [](const auto& info) { return info.param.substr(info.param.rfind('-') + 1); });
+                                           "plugins/drover-driver-exec", kDeviceBinary),
+                         [](const auto& info) {
+                             return replace_all(info.param.substr(info.param.rfind("drover-") + 7), "-", "_");
+                         });
 
 // --- bad ones
 
@@ -79,6 +82,14 @@ Value::Map faults(const char* name) {
 }
 Value::Map at(const char* kind, const char* rpc) {
     return {{kind, rpc}};
+}
+
+Value::Map with_devices(Value::Map more, const char* first = "a", const char* second = "b") {
+    more["groups"] = Value::List{Value::Map{{"ids", Value::List{first, second}}}};
+    return more;
+}
+Value::Map two_devices(const char* first, const char* second) {
+    return with_devices({}, first, second);
 }
 
 const Bad kBad[] = {
@@ -159,6 +170,13 @@ const Bad kBad[] = {
     {"leaks/tasks", "bytes of memory more", faults("leaks_memory"), ""},
     {"leaks/tasks", "processes more", faults("leaks_processes"), ""},
     {"leaks/left-behind", "(sleep)", faults("leaves_a_process"), ""},
+    {"device/fingerprint", "no luck", {{"fingerprint_error", "no luck"}}, ""},
+    {"device/fingerprint", "twice", two_devices("a", "a"), ""},
+    {"device/fingerprint-held", "expected the stream to stay open",
+     with_devices({{"crash_at", "Fingerprint"}}), ""},
+    {"device/reserve", "taken", with_devices({{"reserve_error", "taken"}}), ""},
+    {"device/reserve-unknown", "after Reserve", with_devices({{"crash_at", "Reserve"}}), ""},
+    {"device/stats", "no figures", with_devices({{"stats_error", "no figures"}}), ""},
 };
 
 class BadPlugin : public ::testing::TestWithParam<Bad> {};
@@ -169,7 +187,8 @@ TEST_P(BadPlugin, FailsTheCheckOfThatRule) {
     char dir[] = "/tmp/drover-bad-XXXXXX";
     ASSERT_NE(::mkdtemp(dir), nullptr);
     SuiteOptions options;
-    options.binary = built(kMockBinary);
+    const bool device = starts_with(bad.check, "device/");
+    options.binary = built(device ? kDeviceBinary : kMockBinary);
     if (!bad.wrapper.empty()) {
         const std::string mock = std::string(::realpath(options.binary.c_str(), nullptr));
         options.binary = std::string(dir) + "/plugin";
@@ -178,7 +197,7 @@ TEST_P(BadPlugin, FailsTheCheckOfThatRule) {
     options.run = bad.check;
     options.tasks = 20;
     options.call_timeout_ns = 3 * kSecond;
-    SuiteConfig config = *sdk::testing::bundled_config("mock_driver");
+    SuiteConfig config = *sdk::testing::bundled_config(device ? "mock_device" : "mock_driver");
     config.plugin = sdk::testing::plain_config(bad.plugin);
     if (!bad.running.empty()) config.running->config = sdk::testing::plain_config(bad.running);
     options.config = std::move(config);
