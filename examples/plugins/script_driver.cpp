@@ -81,7 +81,8 @@ class ScriptDriver final : public sdk::ProcessDriver {
         spec.command = config.shell;
         spec.args = {"-c", config.script, "script"};
         spec.args.insert(spec.args.end(), config.args.begin(), config.args.end());
-        if (!spec.cgroup.empty()) spec.limits.memory_limit_bytes = task.resources.linux_resources.memory_limit_bytes;
+        const int64_t memory_bytes = task.resources.linux_resources.memory_limit_bytes;
+        if (!spec.cgroup.empty() && memory_bytes > 0) spec.limits.memory_limit_bytes = memory_bytes;
         drover::log::debug("script", "task prepared", {{"task", task.id}, {"bytes", config.script.size()}});
         return spec;
     }

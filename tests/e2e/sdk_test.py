@@ -113,7 +113,11 @@ plugin "drover-driver-script" {{ config {{ shells = ["/bin/sh"] }} }}
 
     @staticmethod
     def log_of(agent, alloc_id):
-        return "".join(open(path).read() for path in agent.log_files(alloc_id, "t"))
+        text = ""
+        for path in agent.log_files(alloc_id, "t"):
+            with open(path) as f:
+                text += f.read()
+        return text
 
 
 if __name__ == "__main__":
