@@ -30,7 +30,8 @@ class CapabilitiesTest : public testing::Test {
         run();
         ASSERT_TRUE(agent_->wait_status(alloc_.id(), "failed")) << text;
         std::string all;
-        for (const auto& event : agent_->last(alloc_.id()).task_states().at("server").events())
+        const auto update = agent_->last(alloc_.id());
+        for (const auto& event : update.task_states().at("server").events())
             all += event.display_message() + "\n";
         EXPECT_NE(all.find(text), std::string::npos) << all;
         EXPECT_TRUE(driver_->started.empty());

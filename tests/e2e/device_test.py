@@ -70,7 +70,12 @@ plugin "mock" {{
         return full["AllocatedResources"]["Tasks"]["t"]["Devices"]
 
     def output(self, alloc):
-        return open(self.agent.log_files(alloc, "t")[0]).read()
+        return self.read(self.agent.log_files(alloc, "t")[0])
+
+    @staticmethod
+    def read(path):
+        with open(path) as f:
+            return f.read()
 
     def test_a_task_gets_its_device(self):
         agent = self.agent.start()
@@ -85,7 +90,7 @@ plugin "mock" {{
         first = agent.wait_running("device-example", 1)[0]["ID"]
         mine = agent.get("/v1/allocation/" + first)["AllocatedResources"]["Tasks"]["show"]["Devices"][0]["DeviceIDs"]
         path = wait_for("its log", lambda: agent.log_files(first, "show"))[0]
-        wait_for("it was told", lambda: f"devices: {mine[0]}\n" in open(path).read())
+        wait_for("it was told", lambda: f"devices: {mine[0]}\n" in self.read(path))
         self.ask("second")
         second = agent.wait_running("second", 1)[0]["ID"]
         other = self.given(second)[0]["DeviceIDs"]

@@ -163,7 +163,7 @@ class Plugins(unittest.TestCase):
         self.hang_up()
         wait_for("it is ended", lambda: process_start(pid) is None)
         wait_for("the node has it no more",
-                 lambda: not agent.get("/v1/node/" + node)["Drivers"]["mock_driver"]["Detected"])
+                 lambda: not agent.get("/v1/node/" + node)["Drivers"].get("mock_driver", {}).get("Detected"))
         self.assertIsNone(self.plugin("mock_driver"))
 
 
