@@ -396,12 +396,16 @@ void BodyDecoder::any(const std::vector<const hcl::Block*>& blocks, const FieldD
     if (blocks.empty() || (!options_.merge_repeated_blocks && !only_one(blocks))) return;
     auto& out = static_cast<model::MapValue&>(*message.GetReflection()->MutableMessage(&message, field));
     for (const auto* one : blocks) free_form(*one->body, context_, out, diagnostics_);
+    // What is null at the top counts as not written; further inside it is a value.
+    for (auto it = out.mutable_fields()->begin(); it != out.mutable_fields()->end();)
+        it = it->second.has_null_value() ? out.mutable_fields()->erase(it) : std::next(it);
     if (depth_of(out) > model::kValueDepthMax)
-        diagnostics_.error("Values nested too deep",
-                           fmt::format("Lists and objects in this block, each block counted as both, may be nested "
-                                       "{} levels deep.",
-                                       model::kValueDepthMax),
-                           blocks[0]->def_range);
+        diagnostics_.error(
+            "Values nested too deep",
+            fmt::format("Lists and objects in this block, each block counted as both, may be nested "
+                        "{} levels deep.",
+                        model::kValueDepthMax),
+            blocks[0]->def_range);
 }
 
 void BodyDecoder::body(const hcl::Body& body, Message& message, Labels labels) {
@@ -486,7 +490,9 @@ void free_form(const hcl::Body& body, const hcl::EvalContext& context, model::Ma
                               attribute.expression->range());
             continue;
         }
-        to_model(value, Objects::InLists, (*out.mutable_fields())[attribute.name]);
+        auto& slot = (*out.mutable_fields())[attribute.name];
+        const bool object = value.has_value() && value.type().is_mapping();
+        to_model(value, object ? *slot.mutable_list_value()->add_values() : slot);
     }
     for (const auto& block : all.blocks) free_form_block(block, 0, context, out, diagnostics);
 }

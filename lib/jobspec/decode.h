@@ -46,9 +46,8 @@ void decode_block(const hcl::Block& block, const hcl::EvalContext& context,
                   google::protobuf::Message& message, hcl::Diagnostics& diagnostics,
                   const DecodeOptions& options = {});
 
-// A free-form body as values: attributes as they are, except that objects (not those directly in a list) and
-// blocks (their labels as one more level each) become lists with one object per block; whole numbers become
-// integers.
+// A free-form body as values: attributes as they are, except that an object that is the whole of an attribute, and
+// blocks (their labels as one more level each), become lists with one object per block; whole numbers become integers.
 void free_form(const hcl::Body& body, const hcl::EvalContext& context, model::MapValue& out,
                hcl::Diagnostics& diagnostics);
 

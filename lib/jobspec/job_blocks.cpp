@@ -215,6 +215,8 @@ void JobDecoder::group(const hcl::Block& block, const hcl::EvalContext& context,
         block.body->partial_content({{}, {{"vault", {}}, {"secret", {"name"}}}}, &rest, diagnostics);
     auto shared = inherited(content, context, diagnostics);
     decode_body(*rest, context, group, diagnostics, options_);
+    if (group.has_scaling() && group.scaling().type().empty())
+        group.mutable_scaling()->set_type("horizontal");
     for (auto& task : *group.mutable_tasks()) inherit(shared, task);
 }
 

@@ -8,11 +8,6 @@ namespace drover::jobspec {
 
 namespace {
 
-void object_to_model(const hcl::Value& value, Objects objects, model::MapValue& out) {
-    for (const auto& [name, item] : value.as_mapping())
-        to_model(item, objects, (*out.mutable_fields())[name]);
-}
-
 void number_to_model(const hcl::Number& number, model::Value& out) {
     if (auto whole = number.to_int64()) return out.set_int_value(*whole);
     auto back = hcl::Number::from_double(number.to_double());
@@ -24,7 +19,7 @@ void number_to_model(const hcl::Number& number, model::Value& out) {
 
 }  // namespace
 
-void to_model(const hcl::Value& value, Objects objects, model::Value& out) {
+void to_model(const hcl::Value& value, model::Value& out) {
     if (!value.has_value()) return out.set_null_value(true);
     switch (value.kind()) {
         case hcl::Kind::Bool:
@@ -37,21 +32,15 @@ void to_model(const hcl::Value& value, Objects objects, model::Value& out) {
         case hcl::Kind::Set:
         case hcl::Kind::Tuple: {
             auto& list = *out.mutable_list_value();
-            for (const auto& item : value.as_sequence()) {
-                auto& added = *list.add_values();
-                if (item.has_value() && item.type().is_mapping())
-                    object_to_model(item, objects, *added.mutable_map_value());
-                else
-                    to_model(item, objects, added);
-            }
+            for (const auto& item : value.as_sequence()) to_model(item, *list.add_values());
             return;
         }
         case hcl::Kind::Map:
         case hcl::Kind::Object: {
-            bool wrapped = objects == Objects::InLists;
-            auto& object = wrapped ? *out.mutable_list_value()->add_values()->mutable_map_value()
-                                   : *out.mutable_map_value();
-            return object_to_model(value, objects, object);
+            auto& object = *out.mutable_map_value();
+            for (const auto& [name, item] : value.as_mapping())
+                to_model(item, (*object.mutable_fields())[name]);
+            return;
         }
         case hcl::Kind::Any:
             return out.set_null_value(true);

@@ -1,0 +1,8 @@
+job "minimal" {
+  task "t" {
+    driver = "raw_exec"
+    config {
+      command = "/bin/true"
+    }
+  }
+}
