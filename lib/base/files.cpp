@@ -109,6 +109,10 @@ Status write_file_durable(const std::string& path, std::string_view bytes, mode_
 }
 
 Status make_dirs(const std::string& path, mode_t mode) {
+    // The parents are there, as nearly always.
+    if (::mkdir(path.c_str(), mode) == 0)
+        return ::chmod(path.c_str(), mode) == 0 ? Status()
+                                                : Status(Error::from_errno(fmt::format("chmod {}", path)));
     for (size_t at = 1; at <= path.size(); ++at) {
         if (at != path.size() && path[at] != '/') continue;
         std::string part = path.substr(0, at);

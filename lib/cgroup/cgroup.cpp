@@ -100,15 +100,21 @@ int remove_group_tree(const std::string& dir, int depth) {
     return ::rmdir(dir.c_str()) == 0 || errno == ENOENT ? 0 : errno;
 }
 
-// A new v1 cpuset group has neither cpus nor memory nodes, and then nobody may enter it.
+// A new v1 cpuset group has neither cpus nor memory nodes, and then nobody may enter it. With clone_children,
+// which the groups below inherit, the kernel copies both at the mkdir: writing them rebuilds the scheduler's
+// domains and looks at every sibling, for each task anew.
 Status inherit_cpuset(const std::string& dir) {
     const std::string parent = dir.substr(0, dir.find_last_of('/'));
+    bool copied = true;
     for (const char* name : {"/cpuset.cpus", "/cpuset.mems"}) {
         DROVER_TRY(std::string mine, read_file(dir + name, 65536));
         if (!trim(mine).empty()) continue;
         DROVER_TRY(std::string theirs, read_file(parent + name, 65536));
         DROVER_CHECK(set(dir + name, trim(theirs)));
+        copied = false;
     }
+    if (!copied)
+        static_cast<void>(set(dir + "/cgroup.clone_children", "1"));  // an optimisation, nothing more
     return {};
 }
 
