@@ -171,7 +171,7 @@ const Bad kBad[] = {
     {"leaks/tasks", "processes more", faults("leaks_processes"), ""},
     {"leaks/left-behind", "(sleep)", faults("leaves_a_process"), ""},
     {"device/fingerprint", "no luck", {{"fingerprint_error", "no luck"}}, ""},
-    {"device/fingerprint", "twice", two_devices("a", "a"), ""},
+    {"device/fingerprint", "there are two devices", two_devices("a", "a"), ""},
     {"device/fingerprint-held", "expected the stream to stay open",
      with_devices({{"crash_at", "Fingerprint"}}), ""},
     {"device/reserve", "taken", with_devices({{"reserve_error", "taken"}}), ""},
