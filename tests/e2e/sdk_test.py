@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The plugin SDK as an author has it: installed somewhere, found by find_package, the example plugins built outside of
 the tree with it, run under a host that is not drover, and then by a real agent."""
+import json
 import os
 import re
 import shutil
@@ -11,6 +12,8 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "interop"))
+import build as interop_build  # noqa: E402
 from drover import BUILD, Agent, job, task, wait_for  # noqa: E402
 
 SOURCE = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
@@ -110,6 +113,22 @@ plugin "drover-driver-script" {{ config {{ shells = ["/bin/sh"] }} }}
             agent.wait_status("s", "complete")
             self.assertIn("over", wait_for("the last line", lambda: self.log_of(agent, alloc["ID"])))
             wait_for("no process", lambda: not os.path.exists(f"/proc/{pid}"))
+
+    def test_5_under_go_plugin(self):
+        """A host in Go that plays Nomad: tests/interop/host."""
+        try:
+            go_host = os.path.join(interop_build.build(), "host.test")
+        except SystemExit as skipped:
+            if skipped.code != 77:
+                raise
+            self.skipTest("there is no Go on this machine")
+        device = json.dumps({"kind": [{"type": "null", "paths": ["/dev/null"], "attributes": {"depth": "endless"}}]})
+        done = self.run_ok(go_host, "-test.v", "-test.timeout=120s", env={
+            "DROVER_INTEROP_DRIVER": os.path.join(self.out, "drover-driver-script"), "DROVER_INTEROP_TASK": "script",
+            "DROVER_INTEROP_DEVICE": os.path.join(self.out, "drover-device-slots"),
+            "DROVER_INTEROP_DEVICE_CONFIG": device})
+        for name in ("DriverFromStartToDestroy", "DriverRecoversAndStops", "HostReattaches", "Device"):
+            self.assertIn(f"--- PASS: Test{name}", done)
 
     @staticmethod
     def log_of(agent, alloc_id):

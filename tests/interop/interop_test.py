@@ -115,6 +115,23 @@ plugin "interop-device" {{
         self.agent.cli("job", "stop", "-detach", "stats")
         self.finish(alloc, "stats", 9)
 
+    def test_device(self):
+        """The scheduler gives one of the two slots, Reserve's environment reaches the task, figures reach the API."""
+        wait_for("the devices", lambda: [d for d in self.node_now()["NodeResources"]["Devices"] or []
+                                         if (d["Vendor"], d["Type"], d["Name"]) == ("acme", "slot", "model1")])
+        t = task("d", command="/bin/sh", args=["-c", "echo \"slots: $ACME_SLOTS\"; exec sleep 3600"])
+        t["Resources"]["Devices"] = [{"Name": "acme/slot", "Count": 1}]
+        self.agent.run_job(job("with-device", [t]))
+        alloc = self.agent.wait_running("with-device", 1)[0]
+        text = wait_for("a line", lambda: self.agent.cli("alloc", "logs", alloc["ID"], "d").stdout)
+        self.assertRegex(text, r"^slots: slot-[01]\n$")
+        stats = self.agent.get("/v1/client/stats")["DeviceStats"]
+        self.assertEqual(sorted(stats[0]["InstanceStats"]), ["slot-0", "slot-1"], stats)
+        self.agent.delete("/v1/job/with-device?purge=true")
+
+    def node_now(self):
+        return self.agent.get(f"/v1/node/{self.node()['ID']}")
+
     def test_exec(self):
         alloc = self.start("executed")
         done = self.agent.cli("alloc", "exec", "-i", "-t=false", alloc["ID"], "/bin/sh", "-c",

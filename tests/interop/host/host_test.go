@@ -7,6 +7,7 @@ package host
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -431,10 +432,9 @@ func TestDevice(t *testing.T) {
 	defer h.client.Kill()
 	h.checkInfo(basepb.PluginType_DEVICE)
 	config := map[string]interface{}{}
-	if text := os.Getenv("DROVER_INTEROP_DEVICE_CONFIG"); text != "" { // key=value,...
-		for _, pair := range strings.Split(text, ",") {
-			parts := strings.SplitN(pair, "=", 2)
-			config[parts[0]] = parts[1]
+	if text := os.Getenv("DROVER_INTEROP_DEVICE_CONFIG"); text != "" {
+		if err := json.Unmarshal([]byte(text), &config); err != nil {
+			t.Fatal(err)
 		}
 	}
 	h.setConfig(config)
