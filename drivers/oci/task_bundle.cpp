@@ -19,7 +19,9 @@ namespace drover::drivers::oci {
 namespace {
 
 constexpr uint32_t kNobody = 65'534;  // by number: not every image or machine has the name
-constexpr int64_t kMemoryMbMin = 16;   // for the runtime, whose processes start in the task's group
+// For the runtime, whose processes start in the task's group. With cgroup v2 the copy in memory that runc runs itself
+// from counts as well: 14.5 MB for one of its processes, and 16 MB were not enough.
+int64_t memory_mb_min() { return cgroup::mounted().version == cgroup::Version::V2 ? 24 : 16; }
 
 Result<bool> is_private(const std::string& mode, const std::string& fallback, std::string_view field) {
     const std::string& chosen = mode.empty() ? fallback : mode;
@@ -181,9 +183,9 @@ std::vector<ViewEntry> view_of(const Bundle& bundle, const HostView& host) {
 Result<cgroup::Limits> task_limits(const sdk::TaskConfig& task, const IsolationTaskConfig& config,
                                    const IsolationPluginConfig& plugin) {
     cgroup::Limits limits = resource_limits(task.resources);
-    if (limits.memory_limit_bytes && *limits.memory_limit_bytes < kMemoryMbMin << 20)
+    if (limits.memory_limit_bytes && *limits.memory_limit_bytes < memory_mb_min() << 20)
         return make_error(Code::InvalidArgument, "memory: {} MB is less than the {} MB that starting a container takes",
-                          *limits.memory_limit_bytes >> 20, kMemoryMbMin);
+                          *limits.memory_limit_bytes >> 20, memory_mb_min());
     if (config.cpu_hard_limit) DROVER_CHECK(add_cpu_quota(task.resources, config.cpu_cfs_period, &limits));
     DROVER_TRY(limits.pids_max, pids_limit(config.pids_limit, plugin.pids_limit));
     // The operator's default must not keep tasks from running where the kernel cannot count.

@@ -125,7 +125,7 @@ std::optional<SuiteConfig> bundled_config(const std::string& plugin) {
     const std::string said = "drover-check\n";
     SuiteConfig out;
     if (plugin == "mock_device") {
-        out.plugin = plain_config({{"groups", Value::List{Value::Map{{"ids", Value::List{"a", "b"}}}}}});
+        out.plugin = plain_config({{"group", Value::List{Value::Map{{"ids", Value::List{"a", "b"}}}}}});
         return out;
     }
     auto task = [](Value::Map config) {

@@ -67,6 +67,9 @@ inline const DriverCase kDocker{"docker", "plugins/drover-driver-docker", {}, tr
 inline const DriverCase kJava{"java", "plugins/drover-driver-java", {}, true};
 inline const DriverCase kQemu{"qemu", "plugins/drover-driver-qemu", {}, true};
 
+// The least memory that exec takes: docs/drivers/exec.md.
+inline int64_t container_memory_mb_min() { return cgroup::mounted().version == cgroup::Version::V2 ? 24 : 16; }
+
 class DriverTest : public ::testing::TestWithParam<DriverCase> {
  protected:
     void SetUp() override {

@@ -92,7 +92,7 @@ TEST_P(ExecTest, IsolatesTheTask) {
 
 TEST_P(ExecTest, LimitsMemoryAndTellsAboutOom) {
     sdk::TaskConfig config = task({{"command", "/usr/bin/tail"}, {"args", Value::List{"/dev/zero"}}});
-    config.resources.memory_mb = 16;
+    config.resources.memory_mb = container_memory_mb_min();
     ASSERT_OK(plugin_->start_task(config));
     auto exit = plugin_->wait_task(config.id, 30 * kSecond);
     ASSERT_OK(exit);

@@ -85,7 +85,7 @@ Value::Map at(const char* kind, const char* rpc) {
 }
 
 Value::Map with_devices(Value::Map more, const char* first = "a", const char* second = "b") {
-    more["groups"] = Value::List{Value::Map{{"ids", Value::List{first, second}}}};
+    more["group"] = Value::List{Value::Map{{"ids", Value::List{first, second}}}};
     return more;
 }
 Value::Map two_devices(const char* first, const char* second) {

@@ -92,12 +92,13 @@ class AgentLife(unittest.TestCase):
 
     def test_kill_timeout_and_signal(self):
         with Agent() as agent:
-            stubborn = "trap '' INT; while :; do sleep 0.1; done"
+            stubborn = "trap '' INT; echo ready; while :; do sleep 0.1; done"
             agent.run_job(job("stubborn", [task(command="/bin/sh", args=["-c", stubborn], KillTimeout=10**9)]))
             agent.run_job(job("polite", [task(driver="exec", command="/bin/sh", KillSignal="SIGTERM",
-                                              args=["-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"])]))
-            agent.wait_running("stubborn", 1)
-            agent.wait_running("polite", 1)
+                                              args=["-c", "trap 'exit 0' TERM; echo ready; while :; do sleep 0.1; done"])]))
+            for name in ("stubborn", "polite"):
+                alloc = agent.wait_running(name, 1)[0]
+                wait_for(f"the trap of {name}", lambda alloc=alloc: "ready" in agent.cli("alloc", "logs", alloc["ID"]).stdout)
             for name in ("stubborn", "polite"):
                 agent.delete(f"/v1/job/{name}")
             for name, code in (("stubborn", 137), ("polite", 0)):

@@ -133,14 +133,14 @@ plugin "exec" {
             wait_for("no shim", lambda: not self.agent.find_processes("^drover-shim"))
 
     def test_namespaces_go_with_their_tasks(self):
-        before = namespaces()
         self.agent.run_job(job("spaces", [task(driver="exec", KillTimeout=SECOND)], count=5))
         self.agent.wait_running("spaces", 5)
-        self.assertGreaterEqual(len(namespaces() - before), 15)
+        spaces = {os.readlink(f"/proc/{pid}/ns/{kind}") for pid in self.agent.find_processes("^/bin/sleep 3600")
+                  for kind in ("mnt", "pid", "ipc")}
+        self.assertEqual(len(spaces), 15, spaces)
         self.agent.delete("/v1/job/spaces")
         self.agent.wait_status("spaces", "complete", 5)
-        wait_for("their namespaces gone", lambda: not any(
-            link.startswith(("mnt", "pid", "ipc")) for link in namespaces() - before) or None)
+        wait_for("their namespaces gone", lambda: not namespaces() & spaces)
 
 
 if __name__ == "__main__":
