@@ -68,14 +68,26 @@ def plugin_pid(agent):
     return agent.find_processes(r"drover-driver-docker")[0]
 
 
-def finish_counting(agent, alloc_id):
-    """Stops the counter and compares what it said, line by line."""
+def kept_lines(daemon, container):
+    """What the daemon itself has kept of a container's stdout, oldest first."""
+    path = os.path.join(daemon.data_root, "containers", container, f"{container}-json.log")
+    with open(path) as f:
+        messages = [json.loads(line) for line in f if line.endswith("\n")]
+    return [m["log"].rstrip("\n") for m in messages if m["stream"] == "stdout"]
+
+
+def finish_counting(agent, alloc_id, kept=()):
+    """Stops the counter and compares what it said, line by line: first those that the daemon had kept by then, which has
+    lost what it was about to write down when it ended, then every one after them."""
     with open(os.path.join(agent.alloc_dir(alloc_id), "t", "local", "stop"), "w"):
         pass
     wait_for("the counter's last line", lambda: "end " in log_text(agent, alloc_id), 60)
     lines = log_text(agent, alloc_id).splitlines()
     last = int(lines[-1].split()[1])
-    assert lines[:-1] == [f"line {i}" for i in range(1, last + 1)], f"{len(lines)} lines of {last}"
+    first = int(kept[-1].split()[1]) + 1 if kept else 1
+    expected = list(kept) + [f"line {i}" for i in range(first, last + 1)]
+    wrong = next(((at, pair) for at, pair in enumerate(zip(lines, expected)) if pair[0] != pair[1]), None)
+    assert lines[:-1] == expected, f"{len(lines)} lines of {last}; the first that differs: {wrong}"
     return last
 
 
@@ -132,7 +144,9 @@ def test_daemon_restarts_with_live_restore():
         daemon.start(image=False)
         wait_driver(agent, True)
         assert [c["Id"] for c in daemon.containers()] == [container]
-        finish_counting(agent, alloc)
+        kept = kept_lines(daemon, container)
+        assert kept[0] == "line 1" and len(kept) > 100, kept[:3]
+        finish_counting(agent, alloc, kept)
         agent.wait_status("count", "failed")
         agent.delete("/v1/job/count?purge=true")
         nothing_left(daemon)
