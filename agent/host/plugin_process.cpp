@@ -49,21 +49,26 @@ void PluginProcess::watch(std::function<void(std::string)> first_line,
 }
 
 void PluginProcess::read_stdout() {
+    ++reads_;
     stdout_.async_read_some(boost::asio::buffer(stdout_buffer_),
                             [self = shared_from_this()](const boost::system::error_code& error, size_t got) {
-                                if (error || self->detached_)
-                                    return;  // the end of output; the exit comes by pidfd
-                                self->take_stdout(std::string_view(self->stdout_buffer_).substr(0, got));
-                                if (self->stdout_.is_open()) self->read_stdout();
+                                --self->reads_;
+                                if (self->detached_) return;
+                                if (!error) self->take_stdout(std::string_view(self->stdout_buffer_).substr(0, got));
+                                if (self->exited_) return self->tell_exit();
+                                if (!error && self->stdout_.is_open()) self->read_stdout();
                             });
 }
 
 void PluginProcess::read_stderr() {
+    ++reads_;
     stderr_.async_read_some(boost::asio::buffer(stderr_buffer_),
                             [self = shared_from_this()](const boost::system::error_code& error, size_t got) {
-                                if (error || self->detached_) return;
-                                self->take_stderr(std::string_view(self->stderr_buffer_).substr(0, got));
-                                if (self->stderr_.is_open()) self->read_stderr();
+                                --self->reads_;
+                                if (self->detached_) return;
+                                if (!error) self->take_stderr(std::string_view(self->stderr_buffer_).substr(0, got));
+                                if (self->exited_) return self->tell_exit();
+                                if (!error && self->stderr_.is_open()) self->read_stderr();
                             });
 }
 
@@ -104,10 +109,18 @@ void PluginProcess::drain(Descriptor& descriptor, void (PluginProcess::*take)(st
 void PluginProcess::on_exit() {
     if (exited_) return;
     exited_ = true;
+    first_line_ = nullptr;  // too late for a handshake, but its bytes may tell why
+    // A read may have taken the last bytes already, and its handler be still to come: those tell why as well.
+    boost::system::error_code ignored;
+    if (stdout_.is_open()) stdout_.cancel(ignored);
+    if (stderr_.is_open()) stderr_.cancel(ignored);
+    tell_exit();
+}
+
+void PluginProcess::tell_exit() {
+    if (reads_ > 0) return;
     const auto keep = shared_from_this();
     std::string reason = exit_text(pidfd_.native_handle());
-    auto unheard =
-        std::exchange(first_line_, nullptr);  // too late for a handshake, but its bytes may tell why
     drain(stdout_, &PluginProcess::take_stdout);
     drain(stderr_, &PluginProcess::take_stderr);
     for (auto& line : stderr_log_.finish()) write_plugin_log(log_name_, line);

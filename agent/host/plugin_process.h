@@ -51,6 +51,7 @@ class PluginProcess : public std::enable_shared_from_this<PluginProcess> {
     void take_stdout(std::string_view bytes);
     void take_stderr(std::string_view bytes);
     void on_exit();
+    void tell_exit();  // once no read is under way any more
     void drain(Descriptor& descriptor, void (PluginProcess::*take)(std::string_view));
 
     const Strand strand_;
@@ -65,6 +66,7 @@ class PluginProcess : public std::enable_shared_from_this<PluginProcess> {
     PluginLog stdout_log_, stderr_log_, stdio_log_;
     std::function<void(std::string)> first_line_;
     std::function<void(std::string)> on_exited_;
+    int reads_ = 0;  // whose handlers are still to come
     bool exited_ = false;
     bool detached_ = false;
 };
