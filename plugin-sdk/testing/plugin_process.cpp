@@ -125,6 +125,7 @@ struct PluginProcess::Impl {
     int64_t call_ns = 30 * kSecond;
     std::string printed;
     std::string socket;
+    std::string socket_dir;  // PLUGIN_UNIX_SOCKET_DIR
     std::shared_ptr<grpc::Channel> channel;
     std::unique_ptr<basepb::BasePlugin::Stub> base;
     std::unique_ptr<driverpb::Driver::Stub> driver;
@@ -145,7 +146,9 @@ PluginProcess::~PluginProcess() {
     impl_->channel.reset();
     if (size_t slash = impl_->socket.rfind('/'); slash != std::string::npos && slash > 0) {
         ::unlink(impl_->socket.c_str());
-        ::rmdir(impl_->socket.substr(0, slash).c_str());
+        // Plugins of ours make a directory for it; others put it straight into the one they were given.
+        const std::string dir = impl_->socket.substr(0, slash);
+        if (dir != impl_->socket_dir) ::rmdir(dir.c_str());
     }
 }
 
@@ -156,6 +159,7 @@ Result<std::unique_ptr<PluginProcess>> PluginProcess::launch(const LaunchOptions
     impl->running = true;
     impl->out = std::move(spawned.out);
     impl->call_ns = options.call_timeout_ns;
+    if (auto dir = options.env.find("PLUGIN_UNIX_SOCKET_DIR"); dir != options.env.end()) impl->socket_dir = dir->second;
     const int64_t begun = mono_now();
     std::unique_ptr<PluginProcess> plugin(new PluginProcess(std::move(impl)));
     Impl& self = *plugin->impl_;

@@ -306,6 +306,14 @@ func (d *driver) ExecTaskStreaming(stream driverpb.Driver_ExecTaskStreamingServe
 	if err != nil {
 		return err
 	}
+	// Both ends, then how it ended: hosts wait for that order.
+	closed := &driverpb.ExecTaskStreamingIOOperation{Close: true}
+	if err := stream.Send(&driverpb.ExecTaskStreamingResponse{Stdout: closed}); err != nil {
+		return err
+	}
+	if err := stream.Send(&driverpb.ExecTaskStreamingResponse{Stderr: closed}); err != nil {
+		return err
+	}
 	return stream.Send(&driverpb.ExecTaskStreamingResponse{Exited: true, Result: &driverpb.ExitResult{ExitCode: code}})
 }
 
@@ -328,6 +336,7 @@ func feed(stream driverpb.Driver_ExecTaskStreamingServer, stdin io.WriteCloser) 
 var signals = map[string]syscall.Signal{
 	"SIGHUP": syscall.SIGHUP, "SIGINT": syscall.SIGINT, "SIGTERM": syscall.SIGTERM,
 	"SIGKILL": syscall.SIGKILL, "SIGUSR1": syscall.SIGUSR1, "SIGUSR2": syscall.SIGUSR2,
+	"SIGCONT": syscall.SIGCONT,
 }
 
 func signalNumber(name string, otherwise syscall.Signal) (syscall.Signal, error) {
